@@ -9,7 +9,7 @@ struct error {
 };
 
 // Fills `error` (which may be NULL) and returns -1, so that `return error_set(error, "...")` reads as it acts.
-[[gnu::format(printf, 2, 3)]] int error_set(struct error *error, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int error_set(struct error *error, const char *format, ...);
 
 // Puts "CONTEXT: " before the text that is already there. Returns -1.
-[[gnu::format(printf, 2, 3)]] int error_prefix(struct error *error, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int error_prefix(struct error *error, const char *format, ...);
