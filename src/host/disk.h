@@ -1,0 +1,45 @@
+// Where a virtual disk's sectors live. Today that is one raw file or block device; the device model sees only this
+// interface, so that other image formats can stand behind it.
+//
+// All transfers are positioned and take the guest's own segments: sectors move between the page cache and guest memory
+// without a buffer between. Every function may be called from several threads at once.
+#pragma once
+
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "base/types.h"
+
+enum { DISK_SECTOR = 512, DISK_MAX_SEGMENTS = 1024 /* UIO_MAXIOV */ };
+
+struct disk_config {
+    const char *path;
+    bool readonly;
+};
+
+struct disk {
+    int fd;         // locked as long as it is open
+    bool readonly;
+    bool device;    // a block device, not a file
+    u64 bytes;      // what the guest sees: a multiple of DISK_SECTOR
+    u64 file_bytes; // what there is; the rest of the last sector reads as zeros
+    u32 block;      // the unit the host transfers without a read-modify-write
+    char identity[20]; // stable over runs: made of the file's device and inode numbers; may lack a final zero byte
+};
+
+// Opens and locks the image. A lock held by somebody else is an error that names the process where the host lets us see
+// it. Several readers of one image may run at once, a writer runs alone.
+int disk_open(struct disk *disk, const struct disk_config *config, struct error *error);
+void disk_close(struct disk *disk);
+
+// 0 or a negative errno. The range must lie within disk->bytes; the segments' lengths add up to `bytes`. The arrays of
+// segments are used up (advanced) by the call.
+int disk_read(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset);
+int disk_write(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset);
+int disk_flush(struct disk *disk);
+
+// The range reads as zeros afterwards; `unmap` allows the host to give the space back.
+int disk_zero(struct disk *disk, u64 offset, u64 bytes, bool unmap);
+
+// The range's content is no longer needed; what it reads as is undefined. -EOPNOTSUPP where the host cannot.
+int disk_discard(struct disk *disk, u64 offset, u64 bytes);
