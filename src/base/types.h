@@ -1,6 +1,7 @@
 // Short names for the widths every other file counts in. Guest-visible layouts are built from these only.
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,105 @@
+// The soft TLB: guest linear page -> host pointer, whatever the number of translation stages between. One format for
+// every context. Generated code probes it inline (see probe.c): with the page tag T of the wanted access and the linear
+// address A, `A - T` is the offset in the page when the entry holds it, and a huge number when it does not, so that one
+// unsigned compare with 4096 - size decides hit, miss and page crossing at once, and `+ host` ends the translation.
+//
+// A context (struct tlb) is everything that can change what a linear address means: VPID, EPT pointer, PCID, privilege
+// (user, supervisor, supervisor that may touch user pages) and the paging mode. Each has its own array, so that
+// a CR3 write with PCID, a privilege change, a VM entry and a VM exit flush nothing: they change `cpu->tlb`.
+// Generated code finds the array of the current context at the fixed distance CPU_WINDOW_TLB from its gs base: the CPU's
+// state page is mapped again in front of every array (window.c), so switching context is one wrgsbase.
+#pragma once
+
+#include "base/types.h"
+
+struct cpu;
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
+
+#define TLB_INVALID ((u64)1 << 63) // not canonical minus at most 4095: no canonical address is within 4096 of it
+
+struct tlb_entry {
+    u64 tag[3]; // by enum access: the linear page address, or TLB_INVALID
+    u64 host;   // host address of the page; undefined when all tags are invalid
+};
+static_assert(sizeof(struct tlb_entry) == 32, "generated code shifts by 5");
+
+enum { TLB_NOTE_GLOBAL = 1 << 0, TLB_NOTE_LARGE = 1 << 1, TLB_NOTE_USED = 1 << 2 };
+
+// What the probe does not need, parallel to the entries.
+struct tlb_note {
+    u64 linear;  // page address the entry was filled for (valid while USED)
+    u64 gpa;     // page address in the VM's (L1's) physical space
+    u32 flags;
+    u32 reserved;
+};
+
+// Jump cache: guest RIP -> generated code, in this context and in the mode `jump_mode`. Generated code probes it inline
+// for every indirect branch. A valid entry implies a valid ACCESS_EXECUTE tag for its page: whoever drops or replaces
+// such a tag clears the cache (tlb_clear_jumps).
+struct tlb_jump {
+    u64 rip;  // linear address (CS base added) or TLB_INVALID
+    void *code;
+};
+
+enum { TLB_JUMP_BITS = 11, TLB_JUMPS = 1 << TLB_JUMP_BITS }; // index: low bits of the linear address, times 16
+enum { TLB_MIN_BITS = 8, TLB_MAX_BITS = 16 };                // entries; grows with the miss rate
+
+// Everything a cached translation depends on, beside guest memory.
+struct tlb_key {
+    u64 eptp;  // VMCS EPT pointer, 0: no second stage
+    u64 ncr3;  // room for AMD's nested CR3; 0
+    u16 vpid;  // 0: not in VMX non-root operation, or VPID off
+    u16 pcid;
+    u8 role;   // enum tlb_role
+    u8 guest;  // in VMX non-root operation
+    u16 mode;  // paging mode bits (paging.h): PG, PAE, LMA, WP, NXE, PSE, SMEP, SMAP
+};
+
+enum tlb_role { TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC }; // AC: SMAP does not bite (EFLAGS.AC or SMAP off)
+
+struct tlb {
+    struct tlb_entry *entry; // inside the window
+    struct tlb_note *note;
+    struct tlb_jump *jump;   // TLB_JUMPS of them
+    u8 *window;              // gs base of generated code in this context
+    u64 mask;                // (entries - 1) * sizeof(struct tlb_entry): generated code's index mask
+    u64 fills;               // since the last resize decision
+    u64 used_at;             // for choosing the context to recycle
+    u64 mode_word;           // translation mode the jump cache was filled in (cpu->mode_word)
+    bool has_large;          // some entry came from a large page: INVLPG has to look further
+    bool live;
+    struct tlb_key key;
+};
+
+static inline u64 tlb_index(const struct tlb *tlb, u64 linear)
+{
+    return (linear >> (PAGE_BITS - 5) & tlb->mask) / sizeof(struct tlb_entry);
+}
+
+// Host pointer to [linear, linear+size) when the entry is there and the page is not crossed, else NULL.
+static inline void *tlb_probe(const struct tlb *tlb, u64 linear, unsigned size, enum access access)
+{
+    const struct tlb_entry *entry = &tlb->entry[tlb_index(tlb, linear)];
+    u64 offset = linear - entry->tag[access];
+    return offset <= PAGE_BYTES - size ? (void *)(entry->host + offset) : NULL;
+}
+
+int tlb_create(struct cpu *cpu);  // 0 or -errno; allocates the contexts' windows lazily
+void tlb_destroy(struct cpu *cpu);
+
+// Makes cpu->tlb (and, before generated code runs again, its gs base) the context for the CPU's present state. To be
+// called after every change of CPL, CR0, CR3, CR4, EFER, EFLAGS.AC with SMAP on, VPID, EPTP or guest mode. Cheap when nothing changed.
+void tlb_switch(struct cpu *cpu);
+
+// Puts a translation into the current context. `gpa` is the VM's physical page, `host` its pointer; `allowed` has a bit
+// per enum access. Registers the CPU as a writer of the page when it allows writing, and refuses that for pages with code.
+void tlb_fill(struct cpu *cpu, u64 linear, u64 gpa, void *host, unsigned allowed, unsigned note_flags);
+
+void tlb_flush_all(struct cpu *cpu);                                    // every context
+void tlb_flush_vpid(struct cpu *cpu, u16 vpid, bool keep_global);       // contexts with that VPID, all PCIDs
+void tlb_flush_pcid(struct cpu *cpu, u16 vpid, u16 pcid, bool keep_global);
+void tlb_flush_page(struct cpu *cpu, u16 vpid, u64 linear, int pcid);   // pcid < 0: in all PCIDs (also global ones)
+void tlb_flush_eptp(struct cpu *cpu, u64 eptp);                         // INVEPT single context; 0: all EPT contexts
+void tlb_protect_page(struct cpu *cpu, u64 gpa);                        // drop every write tag for that physical page
+void tlb_clear_jumps(struct tlb *tlb);
