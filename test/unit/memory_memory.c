@@ -1,0 +1,153 @@
+// Guest memory: layout around the PCI hole, translation at every border, dirty bits, what the engine is told.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/engine.h"
+#include "memory/memory.h"
+
+struct engine_vm {
+    struct kvm_userspace_memory_region regions[8];
+    unsigned calls;
+    u64 written_gpa, written_bytes;
+    int refuse;
+    u64 log_word;
+};
+
+static int fake_vm_ioctl(struct engine_vm *vm, unsigned long request, void *argument)
+{
+    if (request == KVM_SET_USER_MEMORY_REGION) {
+        vm->regions[vm->calls++ % 8] = *(struct kvm_userspace_memory_region *)argument;
+        return vm->refuse;
+    }
+    if (request == KVM_GET_DIRTY_LOG) {
+        *(u64 *)((struct kvm_dirty_log *)argument)->dirty_bitmap = vm->log_word;
+        return 0;
+    }
+    return -25;
+}
+
+static void fake_written(struct engine_vm *vm, u64 gpa, u64 bytes)
+{
+    vm->written_gpa = gpa;
+    vm->written_bytes = bytes;
+}
+
+static const struct engine fake_engine = {.name = "fake", .vm_ioctl = fake_vm_ioctl, .memory_written = fake_written};
+
+static void test_small(void **state)
+{
+    (void)state;
+    struct error error;
+    struct memory *memory = memory_create(MIB(2), &error);
+    assert_non_null(memory);
+    u8 *base = memory_pointer(memory, 0, MIB(2));
+    assert_non_null(base);
+    assert_ptr_equal(memory_pointer(memory, MIB(2) - 1, 1), base + MIB(2) - 1);
+    assert_null(memory_pointer(memory, MIB(2) - 1, 2));
+    assert_null(memory_pointer(memory, MIB(2), 1));
+    assert_null(memory_pointer(memory, MIB(1), UINT64_MAX));
+    assert_null(memory_pointer(memory, UINT64_MAX, 2));
+    assert_int_equal(memory_run(memory, MIB(1), GIB(9)), MIB(1));
+    assert_int_equal(memory_run(memory, MIB(2), 1), 0);
+    assert_true(memory_write(memory, MIB(2) - 4, "abcd", 4));
+    assert_false(memory_write(memory, MIB(2) - 3, "abcd", 4));
+    char back[4];
+    assert_true(memory_read(memory, MIB(2) - 4, back, 4));
+    assert_memory_equal(back, "abcd", 4);
+    memory_unmap_page(memory, MIB(2) - 4);
+    memory_unmap_page(memory, UINT64_MAX);
+    assert_true(memory_read(memory, MIB(2) - 4, back, 4));
+    assert_memory_equal(back, "abcd", 4);
+    assert_int_equal(memory_clear(memory, &error), 0);
+    assert_true(memory_read(memory, MIB(2) - 4, back, 4));
+    assert_memory_equal(back, "\0\0\0\0", 4);
+    memory_destroy(memory);
+}
+
+static void test_hole(void **state)
+{
+    (void)state;
+    struct error error;
+    struct memory *memory = memory_create(GIB(5), &error);
+    assert_non_null(memory);
+    const struct memory_block *blocks;
+    assert_int_equal(memory_blocks(memory, &blocks), 2);
+    assert_int_equal(blocks[0].bytes, MEMORY_HOLE);
+    assert_int_equal(blocks[1].gpa, GIB(4));
+    assert_int_equal(blocks[1].bytes, GIB(2));
+    assert_null(memory_pointer(memory, MEMORY_HOLE, 1));
+    assert_null(memory_pointer(memory, MEMORY_HOLE - 1, 2));
+    assert_null(memory_pointer(memory, GIB(4) - 1, 1));
+    assert_true(memory_write(memory, GIB(6) - 2, "xy", 2));
+    assert_null(memory_pointer(memory, GIB(6) - 1, 2));
+    memory_destroy(memory);
+}
+
+static void test_refused_sizes(void **state)
+{
+    (void)state;
+    struct error error;
+    assert_null(memory_create(0, &error));
+    assert_null(memory_create(MIB(2) + 1, &error));
+    assert_null(memory_create(MEMORY_MOST + PAGE_BYTES, &error));
+}
+
+static void test_engine(void **state)
+{
+    (void)state;
+    struct error error;
+    struct engine_vm vm = {0};
+    struct memory *memory = memory_create(GIB(4), &error);
+    vm.refuse = -22;
+    assert_int_equal(memory_attach(memory, &fake_engine, &vm, &error), -1);
+    assert_non_null(strstr(error.text, "fake engine refuses"));
+    vm = (struct engine_vm){0};
+    assert_int_equal(memory_attach(memory, &fake_engine, &vm, &error), 0);
+    assert_int_equal(vm.calls, 2);
+    assert_int_equal(vm.regions[1].slot, 1);
+    assert_int_equal(vm.regions[1].guest_phys_addr, GIB(4));
+    assert_ptr_equal((void *)vm.regions[0].userspace_addr, memory_pointer(memory, 0, 1));
+    assert_true(memory_fill(memory, 0x1234, 7, 0x100));
+    assert_int_equal(vm.written_gpa, 0x1234);
+    assert_int_equal(vm.written_bytes, 0x100);
+    memory_destroy(memory);
+    assert_int_equal(vm.calls, 4);
+    assert_int_equal(vm.regions[3].memory_size, 0);
+}
+
+static void test_dirty(void **state)
+{
+    (void)state;
+    struct error error;
+    struct engine_vm vm = {.log_word = 0x10};
+    struct memory *memory = memory_create(MIB(2), &error);
+    u64 bits[8];
+    assert_int_equal(memory_attach(memory, &fake_engine, &vm, &error), 0);
+    assert_int_equal(memory_dirty_take(memory, 0, bits, &error), -1);
+    assert_int_equal(memory_dirty_start(memory, &error), 0);
+    assert_int_equal(vm.regions[1].flags, KVM_MEM_LOG_DIRTY_PAGES);
+    assert_true(memory_fill(memory, 0x40 * PAGE_BYTES - 1, 1, 2));
+    assert_int_equal(memory_dirty_take(memory, 0, bits, &error), 0);
+    assert_true(bits[0] == (0x10 | (u64)1 << 63));
+    assert_true(bits[1] == 1);
+    vm.log_word = 0;
+    assert_int_equal(memory_dirty_take(memory, 0, bits, &error), 0);
+    assert_true(bits[0] == 0 && bits[1] == 0);
+    assert_int_equal(memory_dirty_take(memory, 1, bits, &error), -1);
+    memory_dirty_stop(memory);
+    assert_int_equal(vm.regions[2].flags, 0);
+    memory_destroy(memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_small),  cmocka_unit_test(test_hole),  cmocka_unit_test(test_refused_sizes),
+        cmocka_unit_test(test_engine), cmocka_unit_test(test_dirty),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
