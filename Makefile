@@ -1,7 +1,11 @@
 # nidus: one program, one Makefile.
 #
 #   make            build/nidus
+#   make demo       Debian's kernel in a VM in a VM; DEPTH=1..3 says how deep (2)
 #   make check      everything that proves it: unit tests, guests, transcripts, real kernels
+#   make bench      how fast it is: against QEMU's TCG and the bare machine, each number beside its goal
+#   make fuzz       the parsers of foreign data under libFuzzer, SECONDS=60 each
+#   make install    into PREFIX (/usr/local), under DESTDIR
 #   make SAN=1 ...  the same with AddressSanitizer and UndefinedBehaviorSanitizer, under build-san/
 #   make CC=clang   the other compiler
 
@@ -19,14 +23,56 @@ ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined
 endif
+ifeq ($(SAN),fuzzer)
+CFLAGS += -fsanitize=fuzzer-no-link
+endif
 
 SOURCES := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 OBJECTS := $(SOURCES:%=$(BUILD)/%.o)
 LIBRARY := $(filter-out $(BUILD)/src/main.c.o,$(OBJECTS))
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
 
-.PHONY: all check clean
+GUEST := $(BUILD)/guest
+DEPTH ?= 2
+SECONDS ?= 60
+PREFIX ?= /usr/local
+TAP := $(patsubst guest/tap/%.S,$(GUEST)/tap/%.elf,$(wildcard guest/tap/*.S))
+FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
+
+.PHONY: all demo check bench fuzz install clean guest unit
+.DELETE_ON_ERROR:
 all: $(BUILD)/nidus
+
+# The targets that are promised to work on a fresh machine first install what is missing, then look at the tree anew.
+demo:
+	@tools/setup demo
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) guest
+	@tools/demo $(BUILD)/nidus $(GUEST) $(DEPTH)
+
+check:
+	@tools/setup check
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) guest unit
+	@test/check $(BUILD)
+
+bench:
+	@tools/setup bench
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) guest
+	@bench/run $(BUILD)/nidus $(GUEST)
+
+fuzz:
+	@tools/setup fuzz
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=fuzzer fuzz-run
+
+install: all
+	install -D -m 755 $(BUILD)/nidus $(DESTDIR)$(PREFIX)/bin/nidus
+	install -D -m 644 docs/nidus.1 $(DESTDIR)$(PREFIX)/share/man/man1/nidus.1
+
+unit: $(UNIT)
+
+# What runs inside: the kernel and the initramfs of the demo, and the hand-written test guests.
+guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(TAP)
+	@tools/guest-kernel $(GUEST)
+	@tools/initramfs $(BUILD)/nidus $(GUEST)
 
 $(BUILD)/nidus: $(OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -45,7 +91,30 @@ $(BUILD)/%.S.o: %.S
 $(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# Freestanding and without page-sized gaps: every byte of the initramfs is copied by a slow CPU at every level.
+$(GUEST)/probe: guest/probe.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -Wall -Wextra -ffreestanding -fno-stack-protector -nostdlib -static -s \
+	  -Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $<
+
+$(GUEST)/work: bench/work.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o $@ $<
+
+$(GUEST)/tap/%.elf: guest/tap/%.S guest/tap/tap.inc guest/tap/tap.lds
+	@mkdir -p $(@D)
+	$(CC) -Iguest/tap -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-T,guest/tap/tap.lds -o $@ $<
+
+# A fuzz target sees every object but main's, all of them instrumented.
+$(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ)
+	@test/fuzz-run $(SECONDS) $(FUZZ)
+
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz build-san-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
