@@ -4,7 +4,7 @@
 #   make demo       Debian's kernel in a VM in a VM; DEPTH=1..3 says how deep (2)
 #   make check      everything that proves it: unit tests, guests, transcripts, real kernels
 #   make bench      how fast it is: against QEMU's TCG and the bare machine, each number beside its goal
-#   make fuzz       the parsers of foreign data under libFuzzer, SECONDS=60 each
+#   make fuzz       the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
 #   make install    into PREFIX (/usr/local), under DESTDIR
 #   make SAN=1 ...  the same with AddressSanitizer and UndefinedBehaviorSanitizer, under build-san/
 #   make CC=clang   the other compiler
@@ -34,7 +34,7 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
 
 GUEST := $(BUILD)/guest
 DEPTH ?= 2
-SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 TAP := $(patsubst guest/tap/%.S,$(GUEST)/tap/%.elf,$(wildcard guest/tap/*.S))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
@@ -112,7 +112,7 @@ $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(LIBRARY)
 
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ)
-	@test/fuzz-run $(SECONDS) $(FUZZ)
+	@test/fuzz-run $(FUZZ_SECONDS) $(FUZZ)
 
 clean:
 	rm -rf build build-san build-fuzz build-san-fuzz
