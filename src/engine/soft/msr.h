@@ -1,0 +1,14 @@
+// Model-specific registers: one switch for RDMSR/WRMSR, VMX MSR lists and KVM_GET/SET_MSRS.
+#pragma once
+
+#include "engine/soft/cpu.h"
+
+// False: #GP. `host` is KVM_GET/SET_MSRS (and CPU set-up): may write what the guest may only read. Privilege and intercepts
+// were checked by the caller. In IA-32e mode no effect beyond the register, its TLB and mode consequences.
+bool msr_read(struct cpu *cpu, u32 msr, u64 *value, bool host);
+bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host);
+
+bool msr_pat_valid(u64 value);
+
+// Those worth saving, for KVM_GET_MSR_INDEX_LIST.
+unsigned msr_index_list(u32 *index, unsigned room); // returns how many there are
