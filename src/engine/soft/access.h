@@ -47,3 +47,11 @@ u64 operand_linear(struct cpu *cpu, const struct insn *insn, unsigned index, uns
 // A register by number and size in bytes; writing 4 bytes clears the upper half, 1 and 2 bytes keep the rest.
 u64 gpr_read(const struct cpu *cpu, unsigned reg, unsigned size);
 void gpr_write(struct cpu *cpu, unsigned reg, unsigned size, u64 value);
+
+// The slow path of a generated memory access: the inline probe missed. `access` has bit 0 for reading and bit 1 for writing
+// (a masked store is both). Returns where the re-encoded instruction may find its operand: RAM itself, or cpu->bounce
+// (as aligned as the linear address, modulo 64) for device memory and page crossings. All faults of both pages are
+// raised before. When the instruction has executed, access_commit puts back what it wrote to the bounce buffer; it is
+// needed only when cpu->loan.data is set. If the write hit the running translation, cpu->code_changed says so.
+void *access_slow(struct cpu *cpu, u64 linear, unsigned size, unsigned access);
+void access_commit(struct cpu *cpu);

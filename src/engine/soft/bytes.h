@@ -42,17 +42,21 @@ static inline void bytes_move(void *to, const void *from, u64 bytes)
 
 // A value of 1..8 bytes in guest memory, which any other processor may be changing: a naturally sized, possibly misaligned,
 // single access for the sizes that have one, so that guests see the atomicity that the manual promises (SDM 3A 9.1.1).
+typedef u16 __attribute__((aligned(1))) u16_anywhere;
+typedef u32 __attribute__((aligned(1))) u32_anywhere;
+typedef u64 __attribute__((aligned(1))) u64_anywhere;
+
 static inline u64 bytes_load(const void *from, unsigned size)
 {
     switch (size) {
     case 1:
         return *(const volatile u8 *)from;
     case 2:
-        return *(const volatile u16 *)from;
+        return *(const volatile u16_anywhere *)from;
     case 4:
-        return *(const volatile u32 *)from;
+        return *(const volatile u32_anywhere *)from;
     case 8:
-        return *(const volatile u64 *)from;
+        return *(const volatile u64_anywhere *)from;
     default: {
         u64 value = 0;
         bytes_copy(&value, from, size);
@@ -68,13 +72,13 @@ static inline void bytes_store(void *to, unsigned size, u64 value)
         *(volatile u8 *)to = (u8)value;
         break;
     case 2:
-        *(volatile u16 *)to = (u16)value;
+        *(volatile u16_anywhere *)to = (u16)value;
         break;
     case 4:
-        *(volatile u32 *)to = (u32)value;
+        *(volatile u32_anywhere *)to = (u32)value;
         break;
     case 8:
-        *(volatile u64 *)to = value;
+        *(volatile u64_anywhere *)to = value;
         break;
     default:
         bytes_copy(to, &value, size);

@@ -16,6 +16,7 @@
 
 struct engine_vm;
 struct lapic;
+struct tlb_set;
 struct vmx;
 
 enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
@@ -124,6 +125,17 @@ struct mmio_fragment {
     u8 size;
 };
 
+// What access_slow lent the generated instruction to work on, and access_commit has to put back (access.h). A range that
+// crosses a page has two parts; each is RAM (host) or device memory (gpa only).
+struct access_loan {
+    u64 linear;
+    u64 gpa[2];
+    void *host[2];  // NULL: device memory
+    void *data;     // in cpu->bounce; NULL: nothing lent
+    u8 size, first; // bytes of all, bytes of the first part
+    bool write;
+};
+
 struct cpu {
     // What generated code touches, together.
     u64 gpr[16];
@@ -184,6 +196,9 @@ struct cpu {
     struct lapic *lapic;
     struct vmx *vmx;         // NULL when not exposed
     bool guest_mode;         // in VMX non-root operation
+    u64 eptp;                // second stage of translation, 0: none. Both set by VM entry and cleared by VM exit,
+    u16 vpid;                // 0: VPID off or not in guest mode. which then call tlb_switch
+    int state_fd;            // memfd of this struct (window.c)
 
     // Device accesses of the instruction in progress (mmio.h).
     struct mmio_fragment mmio_read[CPU_MMIO_FRAGMENTS], mmio_write[CPU_MMIO_FRAGMENTS];
@@ -191,7 +206,9 @@ struct cpu {
 
     // Translation.
     mode_word mode_word;
-    struct tlb *contexts;    // tlb.c
+    struct tlb_set *contexts; // tlb.c
+    struct access_loan loan;  // access_slow's
+    bool code_changed;        // C code wrote to the translation being executed: leave it after this instruction
     void *unwind[5];         // __builtin_setjmp buffer of the run loop
     bool vector_live;        // the guest's vector state is in the host's registers (fpu.h)
     u8 access_cpl;           // used by access.c while a system access is made
