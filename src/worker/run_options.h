@@ -1,0 +1,53 @@
+// The command line of `nidus run`: one table says what each option takes and means; help, errors and the manual's test
+// are made from it.
+#pragma once
+
+#include <stdio.h>
+
+#include "base/error.h"
+#include "engine/engine.h"
+
+enum { RUN_DISKS = 8, RUN_INITRD = 4096 };
+
+struct run_disk {
+    char *path; // owned
+    bool readonly;
+};
+
+enum run_console { RUN_CONSOLE_STDIO, RUN_CONSOLE_SOCKET };
+
+enum run_net { RUN_NET_NONE, RUN_NET_USER };
+
+struct run_options {
+    unsigned cpus;
+    u64 memory_bytes;
+    const char *engine;
+    bool nested;
+    enum engine_vendor vendor;
+    const char *kernel;
+    const char *initrd; // NULL: none
+    const char *append;
+    struct run_disk disks[RUN_DISKS];
+    unsigned disk_count;
+    enum run_net net;
+    enum run_console console;
+    const char *console_path;
+    const char *name;
+    bool no_reboot;
+    bool debug_exit;
+    unsigned trace; // enum engine_trace
+    bool help, version;
+};
+
+// Reads argv[1..]; argv[0] is the word "run". 0, or -1 with what is wrong and what was expected. The strings stay the
+// caller's; run_options_free releases the rest.
+int run_options_parse(struct run_options *options, int argc, char **argv, struct error *error);
+void run_options_free(struct run_options *options);
+
+void run_options_help(FILE *to);
+
+// The options' names with their dashes, for tests of the manual; NULL past the last.
+const char *run_option_name(unsigned index);
+
+// A size in bytes: a number with K, M, G or T, or MiB without. False if it is none.
+bool run_size_parse(const char *text, u64 *bytes);
