@@ -18,6 +18,7 @@ struct board;
 
 // Guest-physical places that others need to know.
 #define BOARD_ECAM ((u64)0xE0000000)        // configuration space of bus 0
+#define BOARD_ECAM_BYTES MIB(1)
 #define BOARD_PCI_WINDOW ((u64)0xC0000000)  // BARs, up to BOARD_ECAM
 #define BOARD_IOAPIC ((u64)0xFEC00000)
 #define BOARD_LAPIC ((u64)0xFEE00000)
