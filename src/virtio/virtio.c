@@ -66,10 +66,19 @@ void virtio_config_changed(struct virtio *virtio)
 
 enum virtqueue_result virtio_take(struct virtio *virtio, unsigned queue, struct virtqueue_chain *chain)
 {
+    if (!virtio->budget)
+        return VIRTQUEUE_EMPTY;
     enum virtqueue_result result = virtqueue_take(&virtio->queues[queue], chain);
     if (result == VIRTQUEUE_BROKEN)
         virtio_break(virtio, virtio->queues[queue].broken);
+    if (result == VIRTQUEUE_CHAIN && --virtio->budget == 0)
+        virtio_ring(virtio);
     return result;
+}
+
+bool virtio_listen(struct virtio *virtio, unsigned queue)
+{
+    return virtqueue_listen(&virtio->queues[queue]) && virtio->budget;
 }
 
 void virtio_publish(struct virtio *virtio, unsigned queue)
@@ -220,6 +229,7 @@ static void virtio_round(struct virtio *virtio, struct pollset *set)
     ssize_t result = read(virtio->doorbell, &rings, sizeof rings); // non-blocking, and what it says does not matter
     (void)result;
     pthread_mutex_lock(&virtio->lock);
+    virtio->budget = VIRTIO_ROUND_CHAINS;
     if (!virtio_live(virtio) || virtio->paused || virtio->stop)
         return;
     if (ready && virtio->epoch == epoch && virtio->type->dispatch)

@@ -19,7 +19,7 @@
 #include "memory/memory.h"
 #include "virtio/virtqueue.h"
 
-enum { VIRTIO_MAX_QUEUES = 3, VIRTIO_NO_VECTOR = 0xFFFF };
+enum { VIRTIO_MAX_QUEUES = 3, VIRTIO_NO_VECTOR = 0xFFFF, VIRTIO_ROUND_CHAINS = 1024 };
 
 enum virtio_id { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_ENTROPY = 4 };
 
@@ -48,8 +48,7 @@ struct virtio_type {
     u32 class_code; // what PCI calls such a device
     u16 config_bytes;
 
-    // On the device's thread with the lock held, while the driver is up and no queue is broken. `work` looks at every queue;
-    // it may stop early if it rings its own doorbell (virtio_ring).
+    // On the device's thread with the lock held, while the driver is up and no queue is broken. `work` looks at every queue.
     void (*work)(struct virtio *virtio);
     // Around each sleep: what else to wait for, and what came of it. NULL: only the doorbell.
     void (*prepare)(struct virtio *virtio, struct pollset *set);
@@ -58,6 +57,8 @@ struct virtio_type {
     void (*reset)(struct virtio *virtio);
     // The guest writes device configuration space, with the lock held. NULL: all of it is read-only.
     void (*config_write)(struct virtio *virtio, u32 offset, const void *from, u32 bytes);
+    // The thread is gone: calls virtio_close and frees the device.
+    void (*destroy)(struct virtio *virtio);
 };
 
 // The state of negotiation and of the queues: with the device type's own, all that a saved state needs.
@@ -94,6 +95,7 @@ struct virtio {
     const char *broken; // the rule that the guest broke, for messages; NULL after a reset
 
     int doorbell; // eventfd
+    unsigned budget;   // chains left in this round of the thread
     bool stop, paused; // under the lock
     bool running;      // the thread was started
     pthread_t thread;
@@ -122,7 +124,11 @@ bool virtio_restore(struct virtio *virtio, const struct virtio_state *state); //
 static inline bool virtio_has(const struct virtio *virtio, u64 feature) { return virtio->driver_features & feature; }
 bool virtio_live(const struct virtio *virtio); // the driver is up and broke no rule
 void virtio_ring(struct virtio *virtio);       // the thread shall come to `work` again
+
+// virtqueue_take and virtqueue_listen for `work`: a broken rule breaks the device, and a guest that adds chains as fast as
+// they are served gets a bounded number a round, so that the lock becomes free from time to time.
 enum virtqueue_result virtio_take(struct virtio *virtio, unsigned queue, struct virtqueue_chain *chain);
+bool virtio_listen(struct virtio *virtio, unsigned queue);
 void virtio_publish(struct virtio *virtio, unsigned queue);      // virtqueue_publish, and the interrupt
 void virtio_break(struct virtio *virtio, const char *rule);      // 2.1.2: the device needs a reset
 void virtio_config_changed(struct virtio *virtio);               // the device changed its configuration space

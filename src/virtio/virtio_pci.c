@@ -359,7 +359,8 @@ int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio, struct error 
         return -1;
     pthread_mutex_init(&pci->isr_lock, NULL);
     if (virtio_pci_add_capabilities(pci, error) < 0) {
-        virtio_pci_destroy(pci);
+        pci_destroy(&pci->function);
+        pthread_mutex_destroy(&pci->isr_lock);
         return -1;
     }
     virtio->interrupt = (struct virtio_interrupt){.raise = virtio_pci_raise, .context = pci};
@@ -368,6 +369,11 @@ int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio, struct error 
 
 void virtio_pci_destroy(struct virtio_pci *pci)
 {
+    if (!pci)
+        return;
+    struct virtio *virtio = pci->virtio;
+    virtio_stop(virtio);
     pci_destroy(&pci->function);
     pthread_mutex_destroy(&pci->isr_lock);
+    virtio->type->destroy(virtio);
 }

@@ -2,6 +2,10 @@
 // nidus is for, and the legacy interface would be a second reader of rings.
 //
 // Registers and doorbells are in separate BARs, so that a doorbell, the one access that is hot, takes no lock.
+//
+// This is also what the rest of nidus holds of a device. Its life: virtio_TYPE_create; board_attach(&pci->function);
+// virtio_start(pci->virtio); ... virtio_stop(pci->virtio); board_destroy; virtio_pci_destroy. The thread must be stopped
+// before the board goes, for it raises interrupts there.
 #pragma once
 
 #include "device/pci.h"
@@ -60,6 +64,8 @@ struct virtio_pci {
     pthread_mutex_t isr_lock; // ISR and the level of the pin change together
 };
 
-// Wraps a device that virtio_open has filled, and becomes its interrupt. The virtio must outlive the transport.
+// For the create functions of devices: wraps a device that virtio_open has filled, and becomes its interrupt.
 int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio, struct error *error);
+
+// Stops the thread if it runs, and frees the whole device. NULL is allowed.
 void virtio_pci_destroy(struct virtio_pci *pci);

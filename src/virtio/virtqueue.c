@@ -170,6 +170,11 @@ void virtqueue_untake(struct virtqueue *queue, u16 count)
     queue->state.next_available = (u16)(queue->state.next_available - count);
 }
 
+void virtqueue_unreturn(struct virtqueue *queue, u16 count)
+{
+    queue->state.next_used = (u16)(queue->state.next_used - count);
+}
+
 void virtqueue_return(struct virtqueue *queue, const struct virtqueue_chain *chain, u32 written)
 {
     struct virtqueue_state *state = &queue->state;

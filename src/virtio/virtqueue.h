@@ -91,6 +91,10 @@ enum virtqueue_result virtqueue_take(struct virtqueue *queue, struct virtqueue_c
 // The last `count` chains taken go back to the guest's side, as if they had not been taken.
 void virtqueue_untake(struct virtqueue *queue, u16 count);
 
+// The last `count` chains returned, and not published yet, are with the device again: for a frame that began to fill buffers
+// of which there are not enough.
+void virtqueue_unreturn(struct virtqueue *queue, u16 count);
+
 // Returns a chain of which the device wrote the first `written` bytes. The guest sees it at the next virtqueue_publish.
 // Reports what was written to the memory module.
 void virtqueue_return(struct virtqueue *queue, const struct virtqueue_chain *chain, u32 written);

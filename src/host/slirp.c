@@ -1,0 +1,219 @@
+// User-mode NAT by libslirp: frames in, sockets out. See network.h.
+#include <arpa/inet.h>
+#include <slirp/libslirp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/network.h"
+
+enum { SLIRP_TIMERS = 8 };
+
+struct slirp_timer {
+    SlirpTimerCb expire;
+    void *context;
+    s64 deadline_ms; // 0: not armed
+    bool used;
+};
+
+struct slirp_port {
+    struct network_port port;
+    Slirp *slirp;
+    struct slirp_timer timers[SLIRP_TIMERS]; // libslirp has one, for router advertisements
+    struct pollset *filling;                 // while libslirp lists its sockets
+    const struct pollset *answering;         // while it asks what happened to them
+};
+
+static s64 slirp_now_ns(void *context)
+{
+    struct timespec now;
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (s64)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static ssize_t slirp_to_guest(const void *frame, size_t bytes, void *context)
+{
+    struct slirp_port *slirp = context;
+    if (slirp->port.receive)
+        slirp->port.receive(slirp->port.adapter, frame, bytes);
+    return (ssize_t)bytes;
+}
+
+// The guest sent something malformed: its problem, and no news for anybody.
+static void slirp_guest_error(const char *text, void *context)
+{
+    (void)text, (void)context;
+}
+
+static void *slirp_timer_new(SlirpTimerCb expire, void *expire_context, void *context)
+{
+    struct slirp_port *slirp = context;
+    for (unsigned i = 0; i < SLIRP_TIMERS; i++) {
+        struct slirp_timer *timer = &slirp->timers[i];
+        if (timer->used)
+            continue;
+        *timer = (struct slirp_timer){.expire = expire, .context = expire_context, .used = true};
+        return timer;
+    }
+    return NULL;
+}
+
+static void slirp_timer_free(void *timer, void *context)
+{
+    (void)context;
+    if (timer)
+        *(struct slirp_timer *)timer = (struct slirp_timer){0};
+}
+
+static void slirp_timer_set(void *timer, s64 deadline_ms, void *context)
+{
+    (void)context;
+    if (timer)
+        ((struct slirp_timer *)timer)->deadline_ms = deadline_ms;
+}
+
+static void slirp_ignore_fd(int fd, void *context)
+{
+    (void)fd, (void)context;
+}
+
+// Everything happens on one thread, between its sleeps, and what to wait for is asked before each: no need to be woken.
+static void slirp_ignore_notify(void *context)
+{
+    (void)context;
+}
+
+static const SlirpCb slirp_callbacks = {
+    .send_packet = slirp_to_guest,
+    .guest_error = slirp_guest_error,
+    .clock_get_ns = slirp_now_ns,
+    .timer_new = slirp_timer_new,
+    .timer_free = slirp_timer_free,
+    .timer_mod = slirp_timer_set,
+    .register_poll_fd = slirp_ignore_fd,
+    .unregister_poll_fd = slirp_ignore_fd,
+    .notify = slirp_ignore_notify,
+};
+
+static int slirp_add_poll(int fd, int events, void *context)
+{
+    struct slirp_port *slirp = context;
+    short wanted = (short)((events & SLIRP_POLL_IN ? POLLIN : 0) | (events & SLIRP_POLL_OUT ? POLLOUT : 0) |
+                           (events & SLIRP_POLL_PRI ? POLLPRI : 0));
+    return pollset_add(slirp->filling, fd, wanted);
+}
+
+static int slirp_get_events(int index, void *context)
+{
+    struct slirp_port *slirp = context;
+    short events = pollset_events(slirp->answering, index);
+    return (events & POLLIN ? SLIRP_POLL_IN : 0) | (events & POLLOUT ? SLIRP_POLL_OUT : 0) |
+           (events & POLLPRI ? SLIRP_POLL_PRI : 0) | (events & POLLERR ? SLIRP_POLL_ERR : 0) |
+           (events & POLLHUP ? SLIRP_POLL_HUP : 0);
+}
+
+static void slirp_send(struct network_port *port, const void *frame, size_t bytes)
+{
+    slirp_input(CONTAINER_OF(port, struct slirp_port, port)->slirp, frame, (int)bytes);
+}
+
+static void slirp_prepare(struct network_port *port, struct pollset *set)
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    u32 timeout = UINT32_MAX;
+    slirp->filling = set;
+    slirp_pollfds_fill(slirp->slirp, &timeout, slirp_add_poll, slirp);
+    slirp->filling = NULL;
+    if (timeout != UINT32_MAX)
+        pollset_within(set, timeout);
+    s64 now = slirp_now_ns(NULL) / 1000000;
+    for (unsigned i = 0; i < SLIRP_TIMERS; i++)
+        if (slirp->timers[i].deadline_ms)
+            pollset_within(set, slirp->timers[i].deadline_ms > now ? (u64)(slirp->timers[i].deadline_ms - now) : 0);
+}
+
+static void slirp_dispatch(struct network_port *port, const struct pollset *set)
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    slirp->answering = set;
+    slirp_pollfds_poll(slirp->slirp, 0, slirp_get_events, slirp);
+    slirp->answering = NULL;
+    s64 now = slirp_now_ns(NULL) / 1000000;
+    for (unsigned i = 0; i < SLIRP_TIMERS; i++) {
+        struct slirp_timer *timer = &slirp->timers[i];
+        if (!timer->deadline_ms || timer->deadline_ms > now)
+            continue;
+        timer->deadline_ms = 0; // it may arm itself again
+        timer->expire(timer->context);
+    }
+}
+
+static void slirp_close(struct network_port *port)
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    slirp->port.receive = NULL;
+    slirp_cleanup(slirp->slirp);
+    free(slirp);
+}
+
+static const struct network_port_type slirp_type = {
+    .send = slirp_send,
+    .prepare = slirp_prepare,
+    .dispatch = slirp_dispatch,
+    .close = slirp_close,
+};
+
+// A guest that is offered IPv6 prefers it, and waits in vain where the host has no route. Connecting a datagram socket
+// asks the routing table and sends nothing.
+static bool slirp_host_has_ipv6(void)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    inet_pton(AF_INET6, "2001:4860:4860::8888", &address.sin6_addr);
+    bool routed = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return routed;
+}
+
+struct network_port *slirp_open(struct error *error)
+{
+    struct slirp_port *slirp = calloc(1, sizeof *slirp);
+    if (!slirp) {
+        error_set(error, "network: out of memory");
+        return NULL;
+    }
+    SlirpConfig config = {
+        .version = 1,
+        .in_enabled = true,
+        .vprefix_len = 64,
+        .vhostname = "nidus",
+        .in6_enabled = slirp_host_has_ipv6(),
+    };
+    inet_pton(AF_INET, "10.0.2.0", &config.vnetwork);
+    inet_pton(AF_INET, "255.255.255.0", &config.vnetmask);
+    inet_pton(AF_INET, "10.0.2.2", &config.vhost);
+    inet_pton(AF_INET, "10.0.2.15", &config.vdhcp_start);
+    inet_pton(AF_INET, "10.0.2.3", &config.vnameserver);
+    inet_pton(AF_INET6, "fec0::", &config.vprefix_addr6);
+    inet_pton(AF_INET6, "fec0::2", &config.vhost6);
+    inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
+    slirp->port.type = &slirp_type;
+    slirp->slirp = slirp_new(&config, &slirp_callbacks, slirp);
+    if (!slirp->slirp) {
+        free(slirp);
+        error_set(error, "network: libslirp %s refuses its configuration", slirp_version_string());
+        return NULL;
+    }
+    return &slirp->port;
+}
+
+void network_close(struct network_port *port)
+{
+    if (port)
+        port->type->close(port);
+}
