@@ -37,6 +37,9 @@ _Noreturn void cpu_raise_code(struct cpu *cpu, enum vector vector, u32 error_cod
 _Noreturn void cpu_raise_page_fault(struct cpu *cpu, u64 linear, u32 error_code);
 _Noreturn void cpu_raise_debug(struct cpu *cpu, u64 dr6_bits, bool trap); // trap: after the instruction (next_rip)
 
+// INT n, INT3, INTO, INT1: `length` bytes of instruction at cpu->rip. The caller made INT n's own checks.
+_Noreturn void cpu_raise_software(struct cpu *cpu, enum event_type type, unsigned vector, unsigned length);
+
 // Delivers cpu->event (valid) through the IDT, IVT or as a VM exit. cpu->rip is the return address, except for the soft
 // types, where it is the INT instruction's and `length` is added. May not return (faults inside the delivery unwind).
 void event_deliver(struct cpu *cpu);

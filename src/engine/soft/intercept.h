@@ -43,6 +43,10 @@ bool intercept_interrupt(struct cpu *cpu);
 bool intercept_nmi(struct cpu *cpu);
 // Whether guest mode changes who blocks interrupts: with external-interrupt exiting RFLAGS.IF does not (SDM 3C 26.2).
 bool intercept_interrupt_unblocked(const struct cpu *cpu);
+// Guest mode: with virtual NMIs BLOCKING_NMI holds back only the guest's own; whether IRET ends that blocking (SDM 3C 26.3).
+bool intercept_nmi_unblocked(const struct cpu *cpu);
+bool intercept_iret_unblocks(const struct cpu *cpu);
+bool intercept_init_blocked(const struct cpu *cpu); // in VMX root operation INIT stays pending (SDM 3C 24.8)
 // VM exits that are due on their own at an instruction boundary, most urgent first (SDM 3C 26.2, 26.7): MTF, preemption
 // timer, NMI window, interrupt window, TPR threshold, pending virtual interrupts (delivers them itself).
 void intercept_boundary(struct cpu *cpu);
