@@ -257,7 +257,7 @@ void run_options_help(FILE *to)
         fprintf(to, "  %-30s %s%s\n", left, strlen(left) > 30 ? "\n                                 " : "",
                 run_options[i].help);
     }
-    fputs("\nAt a terminal, Ctrl-A x ends the VM and Ctrl-A h lists the other keys.\n\n"
+    fputs("\nAt a terminal, Ctrl-] x ends the VM and Ctrl-] h lists the other keys.\n\n"
           "exit status:\n"
           "   0  the guest powered off\n"
           "   2  the command line is wrong\n"

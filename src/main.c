@@ -1,0 +1,67 @@
+// One program, many names: the first word of the command line picks what this process is.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/types.h"
+#include "base/version.h"
+#include "worker/run.h"
+#include "worker/status.h"
+#include "worker/suggest.h"
+
+struct command {
+    const char *name;
+    const char *summary;
+    int (*main)(int argc, char **argv); // argv[0] is the command's name
+};
+
+static int command_help(int argc, char **argv);
+static int command_version(int argc, char **argv);
+
+static const struct command commands[] = {
+    {"run", "run one VM in this terminal; its exit status is the command's", run_main},
+    {"--help", "print this and end", command_help},
+    {"--version", "print the version and end", command_version},
+};
+
+static const char *command_name(unsigned index)
+{
+    return index < ARRAY_SIZE(commands) ? commands[index].name : NULL;
+}
+
+static void command_list(FILE *to)
+{
+    fputs("usage: nidus COMMAND [OPTION...]\n"
+          "Runs virtual machines in which you can run a hypervisor, with or without hardware for it.\n\n", to);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    fputs("\nnidus run --help lists the options of a VM; the manual is nidus(1).\n", to);
+}
+
+static int command_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    command_list(stdout);
+    return 0;
+}
+
+static int command_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    puts("nidus " NIDUS_VERSION);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        command_list(stderr);
+        return STATUS_USAGE;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].main(argc - 1, argv + 1);
+    const char *nearest = suggest_nearest(argv[1], command_name);
+    fprintf(stderr, "nidus: %s: there is no such command%s%s%s\n", argv[1],
+            nearest ? "; did you mean \"" : "; nidus --help lists them", nearest ? nearest : "", nearest ? "\"?" : "");
+    return STATUS_USAGE;
+}

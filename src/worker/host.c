@@ -1,0 +1,117 @@
+// See host.h.
+#include "worker/host.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/vm.h"
+
+static size_t host_serial_receive(void *context, const u8 *bytes, size_t count)
+{
+    struct host *host = context;
+    pthread_mutex_lock(&host->lock);
+    size_t taken = host->vm ? board_console_receive(host->vm->board, bytes, count) : count;
+    pthread_mutex_unlock(&host->lock);
+    return taken;
+}
+
+static void host_serial_transmit(void *context, const u8 *bytes, size_t count)
+{
+    struct host *host = context;
+    console_put(&host->serial, bytes, count);
+}
+
+static void host_serial_room(void *context)
+{
+    struct host *host = context;
+    console_ready(&host->serial);
+}
+
+struct uart_backend host_serial(struct host *host)
+{
+    return (struct uart_backend){.context = host, .transmit = host_serial_transmit, .room = host_serial_room};
+}
+
+// The second key of an escape sequence, on the console's thread.
+static void host_command(void *context, u8 key)
+{
+    struct host *host = context;
+    pthread_mutex_lock(&host->lock);
+    switch (key) {
+    case 'x':
+        if (host->vm)
+            vm_end(host->vm, VM_ENDED, 0, "ended by the escape key");
+        break;
+    case 'p':
+        if (host->vm)
+            board_power_button(host->vm->board);
+        break;
+    case 'r':
+        if (host->vm)
+            vm_end(host->vm, VM_RESET, 0, "%s", "");
+        break;
+    default:
+        fputs("\r\nnidus: Ctrl-] then x: end the VM, p: press its power button, r: reset it, "
+              "Ctrl-]: send that key\r\n", stderr);
+        break;
+    }
+    pthread_mutex_unlock(&host->lock);
+}
+
+static int host_open_disks(struct host *host, struct error *error)
+{
+    for (unsigned i = 0; i < host->options->disk_count; i++) {
+        const struct run_disk *disk = &host->options->disks[i];
+        const struct disk_config config = {.path = disk->path, .readonly = disk->readonly};
+        if (disk_open(&host->disks[i], &config, error))
+            return error_prefix(error, "--disk");
+        host->disk_count++;
+    }
+    return 0;
+}
+
+static int host_open_console(struct host *host, struct error *error)
+{
+    const struct console_config config = {
+        .socket = host->options->console == RUN_CONSOLE_SOCKET ? host->options->console_path : NULL,
+        .escape = CONSOLE_ESCAPE,
+        .command = host_command,
+        .context = host,
+    };
+    host->console = console_open(&config, error);
+    if (!host->console)
+        return error_prefix(error, "--console");
+    host->serial = (struct console_port){.context = host, .receive = host_serial_receive};
+    return console_attach(host->console, &host->serial, error);
+}
+
+int host_open(struct host *host, const struct run_options *options, struct error *error)
+{
+    *host = (struct host){.options = options};
+    pthread_mutex_init(&host->lock, NULL);
+    if (!host_open_disks(host, error) && !host_open_console(host, error))
+        return 0;
+    host_close(host);
+    return -1;
+}
+
+int host_start(struct host *host, struct error *error) { return console_start(host->console, error); }
+
+void host_connect(struct host *host, struct vm *vm)
+{
+    pthread_mutex_lock(&host->lock);
+    host->vm = vm;
+    pthread_mutex_unlock(&host->lock);
+    if (vm)
+        console_ready(&host->serial);
+}
+
+void host_close(struct host *host)
+{
+    if (host->console)
+        console_close(host->console);
+    host->console = NULL;
+    while (host->disk_count)
+        disk_close(&host->disks[--host->disk_count]);
+    pthread_mutex_destroy(&host->lock);
+}

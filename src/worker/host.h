@@ -1,0 +1,30 @@
+// What a VM has of the host, and keeps over its resets: the console and the disks with their locks. A guest that
+// reboots must not lose the terminal, nor the disk to another VM that waits for its lock.
+#pragma once
+
+#include <pthread.h>
+
+#include "device/uart.h"
+#include "host/console.h"
+#include "host/disk.h"
+#include "worker/run_options.h"
+
+struct board;
+struct vm;
+
+struct host {
+    const struct run_options *options;
+    struct console *console;
+    struct console_port serial; // COM1's, whichever board has it now
+    struct disk disks[RUN_DISKS];
+    unsigned disk_count;
+    pthread_mutex_t lock; // vm
+    struct vm *vm;        // that input and escape keys are meant for, NULL between two
+};
+
+int host_open(struct host *host, const struct run_options *options, struct error *error);
+int host_start(struct host *host, struct error *error); // input begins, the terminal is raw
+void host_close(struct host *host);
+
+void host_connect(struct host *host, struct vm *vm); // NULL: nobody
+struct uart_backend host_serial(struct host *host);

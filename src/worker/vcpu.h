@@ -1,0 +1,28 @@
+// A virtual processor's thread: enters the engine, hands what comes out to the board, and notes an ending it cannot
+// go on from.
+#pragma once
+
+#include <pthread.h>
+
+#include "base/error.h"
+#include "base/types.h"
+
+struct engine_vcpu;
+struct kvm_run;
+struct vm;
+
+struct vcpu {
+    struct vm *vm;
+    unsigned id;
+    struct engine_vcpu *handle;
+    struct kvm_run *run;
+    pthread_t thread;
+    bool started;
+};
+
+// The processor as firmware would leave it: CPUID set, caches on, all but the first waiting for INIT and SIPI.
+int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id, struct error *error);
+int vcpu_start(struct vcpu *vcpu, struct error *error);
+void vcpu_kick(struct vcpu *vcpu);
+void vcpu_join(struct vcpu *vcpu);
+void vcpu_destroy(struct vcpu *vcpu);

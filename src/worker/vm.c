@@ -1,0 +1,147 @@
+// See vm.h.
+#include "worker/vm.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "worker/host.h"
+#include "worker/vm_boot.h"
+#include "worker/vm_devices.h"
+
+void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status, const char *format, ...)
+{
+    pthread_mutex_lock(&vm->lock);
+    if (vm->ending.kind == VM_RUNS) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(vm->ending.text.text, sizeof vm->ending.text.text, format, arguments);
+        va_end(arguments);
+        vm->ending.kind = kind;
+        vm->ending.debug_status = debug_status;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    atomic_store(&vm->over, true);
+    u64 one = 1;
+    ssize_t result = write(vm->wake, &one, sizeof one); // fails only if the main thread is about to wake
+    (void)result;
+}
+
+static void vm_on_shutdown(void *context) { vm_end(context, VM_POWER_OFF, 0, "%s", ""); }
+
+static void vm_on_reset(void *context) { vm_end(context, VM_RESET, 0, "%s", ""); }
+
+static void vm_on_debug_exit(void *context, unsigned status) { vm_end(context, VM_DEBUG_EXIT, status, "%s", ""); }
+
+static void vm_on_extint(void *context)
+{
+    struct vm *vm = context;
+    if (vm->vcpu_count)
+        vcpu_kick(&vm->vcpus[0]);
+}
+
+static int vm_create_board(struct vm *vm, struct error *error)
+{
+    const struct board_config config = {
+        .engine = vm->engine,
+        .vm = vm->engine_vm,
+        .memory_bytes = vm->options->memory_bytes,
+        .cpus = vm->options->cpus,
+        .debug = vm->options->debug_exit,
+        .console = host_serial(vm->host),
+        .events = {.context = vm, .shutdown = vm_on_shutdown, .reset = vm_on_reset, .debug_exit = vm_on_debug_exit,
+                   .extint = vm_on_extint},
+    };
+    vm->board = board_create(&config, error);
+    if (!vm->board)
+        return -1;
+    vm->devices = vm_devices_create(vm->options, vm->host, vm->board, error);
+    return vm->devices ? 0 : -1;
+}
+
+static int vm_create_parts(struct vm *vm, struct error *error)
+{
+    const struct engine_config config = {
+        .vendor = vm->options->vendor,
+        .nested = vm->options->nested,
+        .vcpus = vm->options->cpus,
+        .trace = vm->options->trace,
+        .trace_fd = -1,
+    };
+    vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (vm->wake < 0)
+        return error_set(error, "no event descriptor for the VM: too many files are open");
+    if (vm->engine->open(&config, &vm->engine_vm, error) || vm_create_board(vm, error))
+        return -1;
+    for (unsigned i = 0; i < vm->options->cpus; i++) {
+        if (vcpu_create(&vm->vcpus[i], vm, i, error))
+            return -1;
+        vm->vcpu_count++;
+    }
+    if (board_finish(vm->board, error))
+        return -1;
+    return vm_boot(vm->options, vm->board, vm->engine, vm->vcpus[0].handle, error);
+}
+
+struct vm *vm_create(const struct run_options *options, const struct engine *engine, struct host *host,
+                     struct error *error)
+{
+    struct vm *vm = calloc(1, sizeof *vm);
+    if (!vm) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    vm->options = options;
+    vm->engine = engine;
+    vm->host = host;
+    vm->wake = -1;
+    pthread_mutex_init(&vm->lock, NULL);
+    if (!vm_create_parts(vm, error))
+        return vm;
+    vm_destroy(vm);
+    return NULL;
+}
+
+int vm_start(struct vm *vm, struct error *error)
+{
+    if (vm_devices_start(vm->devices, error))
+        return -1;
+    host_connect(vm->host, vm);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vcpu_start(&vm->vcpus[i], error))
+            return -1;
+    return 0;
+}
+
+void vm_stop(struct vm *vm)
+{
+    atomic_store(&vm->over, true);
+    host_connect(vm->host, NULL);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_kick(&vm->vcpus[i]);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_join(&vm->vcpus[i]);
+    vm_devices_stop(vm->devices);
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (vm->devices)
+        vm_devices_stop(vm->devices);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_destroy(&vm->vcpus[i]);
+    vm->vcpu_count = 0;
+    if (vm->board)
+        board_destroy(vm->board);
+    if (vm->devices)
+        vm_devices_destroy(vm->devices);
+    if (vm->engine_vm)
+        vm->engine->close(vm->engine_vm);
+    if (vm->wake >= 0)
+        close(vm->wake);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+}

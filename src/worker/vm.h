@@ -1,0 +1,51 @@
+// One VM from power-on to its end: engine, board, devices and processors, and the one place where an ending is noted.
+// A reset is an ending too: the VM is taken down and another is built from the same options, so that nothing of the old
+// one, nested state least of all, can survive into the new one.
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "machine/board.h"
+#include "worker/run_options.h"
+#include "worker/vcpu.h"
+
+struct host; // what outlives a reset (host.h)
+struct vm_devices;
+
+enum vm_end { VM_RUNS, VM_POWER_OFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILURE, VM_ENDED };
+
+struct vm_ending {
+    enum vm_end kind;
+    unsigned debug_status; // VM_DEBUG_EXIT
+    struct error text;     // for those that need words, or empty
+};
+
+struct vm {
+    const struct run_options *options;
+    struct host *host;
+    const struct engine *engine;
+    struct engine_vm *engine_vm;
+    struct board *board;
+    struct vm_devices *devices;
+    struct vcpu vcpus[ENGINE_MAX_VCPUS];
+    unsigned vcpu_count;
+    int wake; // eventfd: the VM ended
+    atomic_bool over;
+    pthread_mutex_t lock; // ending
+    struct vm_ending ending;
+};
+
+// Builds everything up to the moment before the first instruction. NULL with the reason in `error`.
+struct vm *vm_create(const struct run_options *options, const struct engine *engine, struct host *host,
+                     struct error *error);
+
+// The processors begin. They run until vm_stop, or until they meet an ending.
+int vm_start(struct vm *vm, struct error *error);
+void vm_stop(struct vm *vm);
+void vm_destroy(struct vm *vm);
+
+// Any thread, whatever locks of the board it holds: the first ending counts.
+__attribute__((format(printf, 4, 5))) void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status,
+                                                  const char *format, ...);

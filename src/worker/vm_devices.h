@@ -1,0 +1,15 @@
+// The PCI functions of a VM, from its options.
+#pragma once
+
+#include "machine/board.h"
+#include "worker/host.h"
+#include "worker/run_options.h"
+
+struct vm_devices;
+
+// Creates them and attaches them to the board. NULL with the reason in `error`.
+struct vm_devices *vm_devices_create(const struct run_options *options, struct host *host, struct board *board,
+                                     struct error *error);
+int vm_devices_start(struct vm_devices *devices, struct error *error);
+void vm_devices_stop(struct vm_devices *devices);    // afterwards none touches guest memory or the board
+void vm_devices_destroy(struct vm_devices *devices); // after the board
