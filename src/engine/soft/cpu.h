@@ -133,8 +133,25 @@ struct access_loan {
     void *host[2];  // NULL: device memory
     void *data;     // in cpu->bounce; NULL: nothing lent
     u8 size, first; // bytes of all, bytes of the first part
+    bool apic[2];   // VMX's APIC-access page
     bool write;
 };
+
+// The IN or INS that KVM_RUN returned with, until it is called again with the data (io.c).
+struct io_pending {
+    bool active, string, repeat, down;
+    u8 size, address; // of an element, of addresses
+    u32 count;        // elements
+    u64 linear;       // INS: of the first element
+    u64 next_rip;
+};
+
+// A component of the host's XSAVE area (CPUID leaf 0DH), which is the guest's too.
+struct xstate_component {
+    u16 offset, bytes; // standard format
+    bool aligned;      // to 64 bytes in the compacted format
+};
+enum { CPU_XSTATE_COMPONENTS = 8 };
 
 struct cpu {
     // What generated code touches, together.
@@ -147,7 +164,8 @@ struct cpu {
     u64 tlb_mask;      // of the current context
     struct tlb_jump *jump; // of the current context; made an unmapped address by cpu_request, so that generated
                            // code's next poll or indirect branch faults out to the run loop
-    u64 exit_argument; // struct insn, struct block_exit...: says with the exit reason what generated code wants
+    u32 exit_kind, exit_argument; // what generated code wants (block.h)
+    struct cpu *self;  // the address C knows it by
     u64 host_rsp;
     u64 scratch[4];    // generated code's own
     u64 fs_base, gs_base; // = segment[].base, kept equal by segment_set_base
@@ -203,6 +221,8 @@ struct cpu {
     // Device accesses of the instruction in progress (mmio.h).
     struct mmio_fragment mmio_read[CPU_MMIO_FRAGMENTS], mmio_write[CPU_MMIO_FRAGMENTS];
     u8 mmio_reads, mmio_reads_used, mmio_writes, mmio_writes_sent;
+    u8 mmio_exit; // enum mmio_exit
+    struct io_pending io;
 
     // Translation.
     mode_word mode_word;
@@ -217,8 +237,11 @@ struct cpu {
 
     struct kvm_cpuid_entry2 cpuid[CPU_CPUID_ENTRIES];
     u32 cpuid_count;
+    u32 features;            // enum cpu_feature, with the two below derived from cpuid[] (cpuid.h)
+    u64 cr4_allowed, physical_mask;
     u64 host_features;       // enum host_feature
 
+    struct xstate_component xstate[CPU_XSTATE_COMPONENTS]; // 0, 1: unused. fpu.c
     u8 xsave[CPU_XSAVE_BYTES] __attribute__((aligned(64)));
 };
 

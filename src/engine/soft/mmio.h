@@ -6,11 +6,16 @@
 
 #include "engine/soft/cpu.h"
 
+enum mmio_exit { MMIO_NONE, MMIO_READ, MMIO_WRITE }; // what KVM_RUN last returned for (cpu->mmio_exit)
+
+bool mmio_is_lapic(const struct cpu *cpu, u64 gpa); // in the page of this CPU's own xAPIC
+
 u64 mmio_read(struct cpu *cpu, u64 gpa, unsigned size);              // 1..8 bytes; may not return
 void mmio_write(struct cpu *cpu, u64 gpa, unsigned size, u64 value); // 1..8 bytes
 
-// The run loop: takes the data of the exit that KVM_RUN returned with. Called at the start of KVM_RUN.
-void mmio_complete(struct cpu *cpu);
+// The run loop: takes the data of the exit that KVM_RUN returned with. Called at the start of KVM_RUN. True: another write
+// has to be sent before guest code runs, with cpu->run filled.
+bool mmio_complete(struct cpu *cpu);
 
 // The run loop, after an instruction retired: forgets reads; true when a write has to be sent, with cpu->run filled.
 bool mmio_retire(struct cpu *cpu);

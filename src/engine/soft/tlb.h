@@ -24,7 +24,11 @@ struct tlb_entry {
 };
 static_assert(sizeof(struct tlb_entry) == 32, "generated code shifts by 5");
 
-enum { TLB_NOTE_GLOBAL = 1 << 0, TLB_NOTE_LARGE = 1 << 1, TLB_NOTE_USED = 1 << 2 };
+// GLOBAL, LARGE (2 or 4 MiB) and HUGE (1 GiB) say what the guest's own page was; LOGGED: the entry's index is in the log.
+enum {
+    TLB_NOTE_GLOBAL = 1 << 0, TLB_NOTE_LARGE = 1 << 1, TLB_NOTE_HUGE = 1 << 2, TLB_NOTE_USED = 1 << 3,
+    TLB_NOTE_LOGGED = 1 << 4,
+};
 
 // What the probe does not need, parallel to the entries.
 struct tlb_note {
@@ -35,8 +39,8 @@ struct tlb_note {
 };
 
 // Jump cache: guest RIP -> generated code, in this context and in the mode `jump_mode`. Generated code probes it inline
-// for every indirect branch. A valid entry implies a valid ACCESS_EXECUTE tag for its page: whoever drops or replaces
-// such a tag clears the cache (tlb_clear_jumps).
+// for every indirect branch. A valid entry implies that its page had an ACCESS_EXECUTE tag when it was made, and no flush
+// since that covered the page: the flushes clear the cache (tlb_clear_jumps). A tag that is merely evicted says nothing.
 struct tlb_jump {
     u64 rip;  // linear address (CS base added) or TLB_INVALID
     void *code;
@@ -64,11 +68,18 @@ struct tlb {
     struct tlb_jump *jump;   // TLB_JUMPS of them
     u8 *window;              // gs base of generated code in this context
     u64 mask;                // (entries - 1) * sizeof(struct tlb_entry): generated code's index mask
-    u64 fills;               // since the last resize decision
+    u64 evictions;           // of live entries by others since counted_at (host TSC): too many per time make it grow
+    u64 counted_at;
     u64 used_at;             // for choosing the context to recycle
     u64 mode_word;           // translation mode the jump cache was filled in (cpu->mode_word)
-    bool has_large;          // some entry came from a large page: INVLPG has to look further
     bool live;
+    bool has_global;         // some entry may be global
+    bool has_code;           // some entry had an execute tag since the last flush: the jump cache may not be empty
+    u32 logged;
+    u16 *log;                // indices of all entries that were filled since the last flush, in no order
+    u64 large_filter;        // Bloom filters, one bit each: GiB in which an entry came from a large page,
+    u64 code_filter[8];      // linear pages that had an execute tag,
+    u64 write_filter[8];     // physical pages that had a write tag. Emptied by flushes only
     struct tlb_key key;
 };
 
@@ -92,14 +103,20 @@ void tlb_destroy(struct cpu *cpu);
 // called after every change of CPL, CR0, CR3, CR4, EFER, EFLAGS.AC with SMAP on, VPID, EPTP or guest mode. Cheap when nothing changed.
 void tlb_switch(struct cpu *cpu);
 
-// Puts a translation into the current context. `gpa` is the VM's physical page, `host` its pointer; `allowed` has a bit
-// per enum access. Registers the CPU as a writer of the page when it allows writing, and refuses that for pages with code.
-void tlb_fill(struct cpu *cpu, u64 linear, u64 gpa, void *host, unsigned allowed, unsigned note_flags);
+// The context of the present state but for the role: what implicit supervisor accesses use.
+struct tlb *tlb_context(struct cpu *cpu, enum tlb_role role);
+enum tlb_role tlb_role_now(const struct cpu *cpu);
+
+// Puts a translation into a context of this CPU. `gpa` is the VM's physical page, `host` its pointer; `allowed` has a bit
+// per enum access. Registers the CPU as a writer of the page when it allows writing, and refuses that for pages with code
+// and for pages that the dirty log has not yet noted.
+void tlb_fill(struct cpu *cpu, struct tlb *tlb, u64 linear, u64 gpa, void *host, unsigned allowed, unsigned note_flags);
 
 void tlb_flush_all(struct cpu *cpu);                                    // every context
 void tlb_flush_vpid(struct cpu *cpu, u16 vpid, bool keep_global);       // contexts with that VPID, all PCIDs
 void tlb_flush_pcid(struct cpu *cpu, u16 vpid, u16 pcid, bool keep_global);
 void tlb_flush_page(struct cpu *cpu, u16 vpid, u64 linear, int pcid);   // pcid < 0: in all PCIDs (also global ones)
+void tlb_flush_vpids(struct cpu *cpu);                                  // INVVPID all contexts: every VPID but 0
 void tlb_flush_eptp(struct cpu *cpu, u64 eptp);                         // INVEPT single context; 0: all EPT contexts
 void tlb_protect_page(struct cpu *cpu, u64 gpa);                        // drop every write tag for that physical page
 void tlb_clear_jumps(struct tlb *tlb);

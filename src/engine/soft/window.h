@@ -1,0 +1,13 @@
+// Address space for the soft TLB. Generated code has one base register (gs) for both the CPU's state and the current
+// context's entries, so every context's array has the state mapped once more right in front of it: a context is
+// a window, and changing it changes gs.
+#pragma once
+
+#include "engine/soft/cpu.h"
+
+struct cpu *window_create_cpu(void); // zeroed state in its own memfd; NULL with errno
+void window_destroy_cpu(struct cpu *cpu);
+
+// Reserves a window with room for the largest array. The array's memory reads as zeroes and costs nothing until touched.
+u8 *window_map(const struct cpu *cpu); // NULL with errno
+void window_unmap(u8 *window);
