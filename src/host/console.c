@@ -41,6 +41,7 @@ struct console {
     struct console_port *ports[CONSOLE_PORTS];
     unsigned port_count;
     struct console_port *speaker; // the port that wrote last
+    struct console_port *called;  // the port our thread is in, outside the lock
     bool wanting[CONSOLE_PORTS];  // its console_write fell short
     u64 head, tail;               // the ring: bytes ever put in, ever taken out
     u8 ring[CONSOLE_RING];
@@ -227,10 +228,13 @@ static void console_tell_room(struct console *console)
             continue;
         struct console_port *port = console->ports[i];
         console->wanting[i] = false;
+        console->called = port;
         pthread_mutex_unlock(&console->lock);
         if (port->writable)
             port->writable(port->context);
         pthread_mutex_lock(&console->lock);
+        console->called = NULL;
+        pthread_cond_broadcast(&console->drained);
     }
 }
 
@@ -254,15 +258,19 @@ static size_t console_filter(struct console *console, u8 *bytes, size_t count)
 // Offers the device what was typed.
 static void console_deliver(struct console *console)
 {
-    pthread_mutex_lock(&console->lock);
-    struct console_port *port = console->speaker;
-    pthread_mutex_unlock(&console->lock);
-    if (console->input_start == console->input_end)
-        return;
     size_t left = console->input_end - console->input_start;
+    if (!left)
+        return;
+    pthread_mutex_lock(&console->lock);
+    struct console_port *port = console->called = console->speaker;
+    pthread_mutex_unlock(&console->lock);
     // A console without a device swallows what is typed.
     console->input_start += port ? port->receive(port->context, console->input + console->input_start, left) : left;
     console->input_refused = console->input_start != console->input_end;
+    pthread_mutex_lock(&console->lock);
+    console->called = NULL;
+    pthread_cond_broadcast(&console->drained);
+    pthread_mutex_unlock(&console->lock);
 }
 
 static void console_read(struct console *console)
@@ -381,13 +389,41 @@ struct console *console_open(const struct console_config *config, struct error *
 
 int console_attach(struct console *console, struct console_port *port, struct error *error)
 {
-    if (console->port_count == CONSOLE_PORTS)
-        return error_set(error, "console: no more than %d devices can share one", CONSOLE_PORTS);
-    port->console = console;
-    console->ports[console->port_count++] = port;
-    if (!console->speaker)
-        console->speaker = port;
-    return 0;
+    int result = 0;
+    pthread_mutex_lock(&console->lock);
+    if (console->port_count == CONSOLE_PORTS) {
+        result = error_set(error, "console: no more than %d devices can share one", CONSOLE_PORTS);
+    } else {
+        port->console = console;
+        console->wanting[console->port_count] = false;
+        console->ports[console->port_count++] = port;
+        if (!console->speaker)
+            console->speaker = port;
+    }
+    pthread_mutex_unlock(&console->lock);
+    return result;
+}
+
+void console_detach(struct console_port *port)
+{
+    struct console *console = port->console;
+    if (!console)
+        return;
+    pthread_mutex_lock(&console->lock);
+    while (console->called == port)
+        pthread_cond_wait(&console->drained, &console->lock);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < console->port_count; i++) {
+        if (console->ports[i] == port)
+            continue;
+        console->wanting[kept] = console->wanting[i];
+        console->ports[kept++] = console->ports[i];
+    }
+    console->port_count = kept;
+    if (console->speaker == port)
+        console->speaker = kept ? console->ports[0] : NULL;
+    port->console = NULL;
+    pthread_mutex_unlock(&console->lock);
 }
 
 int console_start(struct console *console, struct error *error)

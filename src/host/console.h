@@ -23,7 +23,7 @@ struct console_config {
     void *context;
 };
 
-// A device's connection; filled by the device, which owns it and must not go before the console was closed.
+// A device's connection; filled by the device, which owns it and detaches it before it goes.
 struct console_port {
     void *context;
     // Input; returns how many bytes the device took. If not all, the rest comes after console_ready.
@@ -31,13 +31,14 @@ struct console_port {
     void (*writable)(void *context); // optional: there is room again after a console_write that fell short
     void (*resized)(void *context);  // optional: console_size changed
 
-    struct console *console; // set by console_attach
+    struct console *console; // set by console_attach, NULL: none
 };
 
 // `console_start` begins to move bytes, and puts the terminal into raw mode. `console_close` writes what is left, for as long
 // as the other side takes it, and puts the terminal back.
 struct console *console_open(const struct console_config *config, struct error *error);
-int console_attach(struct console *console, struct console_port *port, struct error *error); // before console_start
+int console_attach(struct console *console, struct console_port *port, struct error *error);
+void console_detach(struct console_port *port); // afterwards it is not called any more; nothing if it is not attached
 int console_start(struct console *console, struct error *error);
 void console_close(struct console *console);
 

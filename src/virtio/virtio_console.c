@@ -132,8 +132,10 @@ static void console_reset(struct virtio *virtio)
 
 static void console_destroy(struct virtio *virtio)
 {
+    struct virtio_console *console = CONTAINER_OF(virtio, struct virtio_console, virtio);
+    console_detach(&console->port);
     virtio_close(virtio);
-    free(CONTAINER_OF(virtio, struct virtio_console, virtio));
+    free(console);
 }
 
 static const struct virtio_type console_type = {

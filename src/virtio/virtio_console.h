@@ -6,7 +6,7 @@
 #include "virtio/virtio_pci.h"
 
 struct virtio_console_config {
-    struct console *console; // open, not started, closed before the device is destroyed
+    struct console *console; // open, closed after the device was destroyed
 };
 
 struct virtio_pci *virtio_console_create(struct memory *memory, const struct virtio_console_config *config,

@@ -5,11 +5,15 @@
 #include <stdlib.h>
 
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_console.h"
+#include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
 
 enum { VM_DEVICES = RUN_DISKS + 3 };
 
 struct vm_devices {
+    const struct run_options *options;
+    struct network_port *net;
     struct virtio_pci *functions[VM_DEVICES];
     unsigned count;
 };
@@ -24,6 +28,27 @@ static int vm_devices_add(struct vm_devices *devices, struct board *board, struc
     return board_attach(board, &function->function, error);
 }
 
+// An address that follows from the VM's name: what the guest remembers of its adapter holds over restarts.
+static void vm_devices_mac(const char *name, u8 mac[6])
+{
+    u64 hash = 0xcbf29ce484222325; // FNV-1a
+    for (; *name; name++)
+        hash = (hash ^ (u8)*name) * 0x100000001b3;
+    mac[0] = 0x02; // locally administered, one station
+    for (unsigned i = 1; i < 6; i++)
+        mac[i] = (u8)(hash >> 8 * i);
+}
+
+static int vm_devices_add_net(struct vm_devices *devices, struct board *board, struct error *error)
+{
+    struct virtio_net_config config = {.port = slirp_open(error)};
+    if (!config.port)
+        return error_prefix(error, "--net user");
+    devices->net = config.port;
+    vm_devices_mac(devices->options->name, config.mac);
+    return vm_devices_add(devices, board, virtio_net_create(board_memory(board), &config, error), error);
+}
+
 static int vm_devices_add_all(struct vm_devices *devices, struct host *host, struct board *board, struct error *error)
 {
     struct memory *memory = board_memory(board);
@@ -32,6 +57,11 @@ static int vm_devices_add_all(struct vm_devices *devices, struct host *host, str
         if (vm_devices_add(devices, board, virtio_blk_create(memory, &config, error), error))
             return -1;
     }
+    const struct virtio_console_config console = {.console = host->console};
+    if (vm_devices_add(devices, board, virtio_console_create(memory, &console, error), error))
+        return -1;
+    if (devices->options->net == RUN_NET_USER && vm_devices_add_net(devices, board, error))
+        return -1;
     const struct virtio_rng_config rng = {.bytes_per_second = 0};
     return vm_devices_add(devices, board, virtio_rng_create(memory, &rng, error), error);
 }
@@ -39,12 +69,12 @@ static int vm_devices_add_all(struct vm_devices *devices, struct host *host, str
 struct vm_devices *vm_devices_create(const struct run_options *options, struct host *host, struct board *board,
                                      struct error *error)
 {
-    (void)options;
     struct vm_devices *devices = calloc(1, sizeof *devices);
     if (!devices) {
         error_set(error, "out of memory");
         return NULL;
     }
+    devices->options = options;
     if (!vm_devices_add_all(devices, host, board, error))
         return devices;
     vm_devices_destroy(devices);
@@ -69,5 +99,6 @@ void vm_devices_destroy(struct vm_devices *devices)
 {
     while (devices->count)
         virtio_pci_destroy(devices->functions[--devices->count]);
+    network_close(devices->net);
     free(devices);
 }
