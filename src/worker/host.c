@@ -95,7 +95,15 @@ int host_open(struct host *host, const struct run_options *options, struct error
     return -1;
 }
 
-int host_start(struct host *host, struct error *error) { return console_start(host->console, error); }
+int host_start(struct host *host, struct error *error)
+{
+    if (host->started)
+        return 0;
+    if (console_start(host->console, error))
+        return -1;
+    host->started = true;
+    return 0;
+}
 
 void host_connect(struct host *host, struct vm *vm)
 {

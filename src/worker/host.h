@@ -16,6 +16,7 @@ struct host {
     const struct run_options *options;
     struct console *console;
     struct console_port serial; // COM1's, whichever board has it now
+    bool started;
     struct disk disks[RUN_DISKS];
     unsigned disk_count;
     pthread_mutex_t lock; // vm
@@ -23,7 +24,7 @@ struct host {
 };
 
 int host_open(struct host *host, const struct run_options *options, struct error *error);
-int host_start(struct host *host, struct error *error); // input begins, the terminal is raw
+int host_start(struct host *host, struct error *error); // input begins, the terminal is raw; once only counts
 void host_close(struct host *host);
 
 void host_connect(struct host *host, struct vm *vm); // NULL: nobody

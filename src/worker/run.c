@@ -93,7 +93,10 @@ static int run_once(const struct run_options *options, const struct engine *engi
     struct vm *vm = vm_create(options, engine, host, error);
     if (!vm)
         return -1;
-    int result = vm_start(vm, error);
+    // The terminal becomes the guest's only now that there is one: errors before are for an ordinary one.
+    int result = host_start(host, error);
+    if (!result)
+        result = vm_start(vm, error);
     if (!result)
         run_wait(vm, signals);
     vm_stop(vm);
@@ -108,7 +111,6 @@ static int run_vm(const struct run_options *options, const struct engine *engine
     struct error error;
     int result = 0;
     do {
-        // The terminal becomes the guest's only when there is a guest: until then errors are for an ordinary one.
         result = run_once(options, engine, host, signals, &ending, &error);
     } while (!result && ending.kind == VM_RESET && !options->no_reboot);
     host_close(host);
