@@ -101,9 +101,12 @@ $(GUEST)/work: bench/work.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o $@ $<
 
+# Linked as 64-bit code, wrapped into the 32-bit ELF file that Multiboot wants.
 $(GUEST)/tap/%.elf: guest/tap/%.S guest/tap/tap.inc guest/tap/tap.lds
 	@mkdir -p $(@D)
-	$(CC) -Iguest/tap -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-T,guest/tap/tap.lds -o $@ $<
+	$(CC) -Iguest/tap -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack,-z,max-page-size=4096 \
+	  -Wl,-T,guest/tap/tap.lds -o $@.64 $<
+	objcopy -O elf32-i386 $@.64 $@
 
 # A fuzz target sees every object but main's, all of them instrumented.
 $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(LIBRARY)
