@@ -421,6 +421,13 @@ static bool event_take(struct cpu *cpu)
     return true;
 }
 
+void event_unmasked(struct cpu *cpu)
+{
+    if (cpu->guest_mode || cpu->extint_pending || cpu->nmi_pending || cpu->run->request_interrupt_window ||
+        lapic_pending(cpu) >= 0)
+        cpu_request(cpu, REQUEST_EVENT);
+}
+
 bool event_poll(struct cpu *cpu)
 {
     if (cpu->init_pending)

@@ -49,5 +49,8 @@ void event_deliver(struct cpu *cpu);
 // their windows. Returns true when the vCPU may run guest code now; false when it is halted or waiting.
 bool event_poll(struct cpu *cpu);
 
+// Something that held interrupts back may have ended (IF, TPR, NMI blocking): makes the run loop look, if there is cause.
+void event_unmasked(struct cpu *cpu);
+
 // The shutdown of SDM 3A 6.15: a triple fault. VM exit when in guest mode, else KVM_EXIT_SHUTDOWN.
 _Noreturn void cpu_triple_fault(struct cpu *cpu);
