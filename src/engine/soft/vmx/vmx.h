@@ -2,7 +2,7 @@
 // entry, because every intercepted instruction asks them; the VMCS fields stay in the guest's page (vmcs.h).
 #pragma once
 
-#include "engine/soft/cpu.h"
+#include "engine/soft/vm.h"
 #include "engine/soft/vmx/vmcs.h"
 
 // Pin-based controls (SDM 3C 25.6.1).
@@ -72,6 +72,8 @@ enum vmx_error {
 #define INTERRUPTION_VALID (1u << 31)
 enum { INTERRUPTION_TYPE_SHIFT = 8, INTERRUPTION_TYPE = 7 << 8, INTERRUPTION_ERROR = 1 << 11, INTERRUPTION_NMI_UNBLOCKED = 1 << 12 };
 
+enum { VMX_EVENT_OTHER = 7 }; // interruption type: a pending monitor trap
+
 enum { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI };
 
 enum { VMX_TIMER_SHIFT = 5, VMX_MSR_LIST_MAX = 512, VMX_CR3_TARGETS = 4, VMX_VIRTUAL_APIC_TPR = 0x80 };
@@ -90,15 +92,13 @@ struct vmx {
     // Decoded at VM entry, meaningful in guest mode.
     u32 pin, cpu, cpu2, exit, entry;
     u32 exceptions;
-    u16 vpid;
-    u64 eptp;               // 0: EPT off
     u64 apic_access;        // page address, or VMX_NO_ADDRESS
     const u8 *msr_bitmap, *io_bitmap_a, *io_bitmap_b, *vmread_bitmap, *vmwrite_bitmap;
     u8 *virtual_apic;
     u64 timer_deadline;     // host TSC at which the preemption timer reaches zero
     u64 tsc_offset, tsc_multiplier;
     bool trap_pending;      // the monitor trap flag's exit is due after the next instruction
-    bool window_open;       // an interrupt- or NMI-window exit is to be looked for at every boundary
+    bool tpr_changed;       // the virtual TPR is to be compared with its threshold at the next boundary
     u64 ple_first, ple_last; // pause-loop window in progress
 
     // What pointers to pages outside RAM point to: reads as all ones, as physical memory that is not there does.
@@ -121,11 +121,6 @@ bool vmx_cr4_allowed(const struct cpu *cpu, u64 cr4);
 int vmx_nested_get(struct cpu *cpu, struct kvm_nested_state *state);
 int vmx_nested_set(struct cpu *cpu, const struct kvm_nested_state *state);
 
-// What a linear address means in guest mode, for the soft TLB's key and for the second stage.
-static inline bool vmx_has_ept(const struct cpu *cpu) { return cpu->guest_mode && cpu->vmx->cpu2 & CPU2_EPT; }
-static inline u64 vmx_eptp(const struct cpu *cpu) { return cpu->guest_mode ? cpu->vmx->eptp : 0; }
-static inline u16 vmx_vpid(const struct cpu *cpu) { return cpu->guest_mode ? cpu->vmx->vpid : 0; }
-
 // The vCPU has to be stopped after each instruction (mode_word's single-step blocks): the monitor trap flag.
 static inline bool vmx_single_step(const struct cpu *cpu)
 {
@@ -141,6 +136,40 @@ static inline u64 vmx_next_timer(const struct cpu *cpu)
     return cpu->guest_mode && cpu->vmx->pin & PIN_PREEMPTION_TIMER ? cpu->vmx->timer_deadline : ~0ull;
 }
 
-// entry.c, exit.c: the world switches. They do not return when they have happened.
-void vmx_enter(struct cpu *cpu, bool launch); // returns only after VMfail
+// What follows is shared by the files of this directory.
+
+// Controls and pages of the current VMCS, as guest mode wants them (at VM entry, and when guest mode is restored).
+void vmx_decode(struct cpu *cpu);
+u8 *vmx_page(struct cpu *cpu, u64 gpa); // host pointer to the page; to vmx->nowhere when it is not RAM
+
+// The world switches. They do not return when they have happened.
+void vmx_enter(struct cpu *cpu); // returns only after VMfail
 _Noreturn void vmx_exit(struct cpu *cpu, u32 reason, u64 qualification);
+_Noreturn void vmx_exit_event(struct cpu *cpu, u32 reason, u64 qualification, u32 interruption, u32 error);
+_Noreturn void vmx_exit_insn(struct cpu *cpu, const struct insn *insn, u32 reason, u64 qualification);
+_Noreturn void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification);
+
+// The ends of VMX instructions (SDM 3C 31.2).
+void vmx_succeed(struct cpu *cpu);
+void vmx_fail(struct cpu *cpu, enum vmx_error error); // VMfailValid, or VMfailInvalid without a current VMCS
+void vmx_fail_invalid(struct cpu *cpu);
+
+// MSR lists (SDM 3C 27.4, 28.4, 28.6). 0, or the number of the entry that failed, from 1.
+u32 vmx_msr_store(struct cpu *cpu, u64 list, u32 count);
+u32 vmx_msr_load(struct cpu *cpu, u64 list, u32 count);
+
+// VM-exit instruction information and the qualification that goes with it (exit_info.c).
+u32 vmx_information_memory(const struct insn *insn, unsigned memory, int reg); // reg -1: none
+u32 vmx_information_string(const struct insn *insn, unsigned memory); // INS and OUTS
+u32 vmx_information_register(const struct insn *insn);                // RDRAND and RDSEED
+u64 vmx_displacement(const struct cpu *cpu, const struct insn *insn, unsigned memory);
+
+u32 vmx_interruption(const struct event *event);
+const char *vmx_reason_name(u32 reason);
+
+void trace_vmx(const struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define vmx_trace(cpu, ...) \
+    do { \
+        if (UNLIKELY((cpu)->vm->config.trace & ENGINE_TRACE_VMX)) \
+            trace_vmx(cpu, __VA_ARGS__); \
+    } while (0)
