@@ -48,6 +48,11 @@ bool virtio_live(const struct virtio *virtio)
     return (virtio->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_NEEDS_RESET)) == VIRTIO_STATUS_DRIVER_OK;
 }
 
+bool virtio_active(const struct virtio *virtio)
+{
+    return virtio_live(virtio) && virtio->running && !virtio->stop && !virtio->paused;
+}
+
 void virtio_break(struct virtio *virtio, const char *rule)
 {
     if (virtio->status & VIRTIO_STATUS_NEEDS_RESET)
@@ -230,7 +235,7 @@ static void virtio_round(struct virtio *virtio, struct pollset *set)
     (void)result;
     pthread_mutex_lock(&virtio->lock);
     virtio->budget = VIRTIO_ROUND_CHAINS;
-    if (!virtio_live(virtio) || virtio->paused || virtio->stop)
+    if (!virtio_active(virtio))
         return;
     if (ready && virtio->epoch == epoch && virtio->type->dispatch)
         virtio->type->dispatch(virtio, set);
@@ -258,12 +263,14 @@ int virtio_start(struct virtio *virtio, struct error *error)
     // Signals are for the threads that know what to do with them.
     sigset_t all, before;
     sigfillset(&all);
+    pthread_mutex_lock(&virtio->lock); // the thread's first step waits for what it finds in `running`
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = pthread_create(&virtio->thread, NULL, virtio_thread, virtio);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    virtio->running = result == 0;
+    pthread_mutex_unlock(&virtio->lock);
     if (result)
         return error_set(error, "virtio %s: cannot start its thread: %s", virtio->type->name, strerror(result));
-    virtio->running = true;
     return 0;
 }
 
@@ -276,5 +283,7 @@ void virtio_stop(struct virtio *virtio)
     pthread_mutex_unlock(&virtio->lock);
     virtio_ring(virtio);
     pthread_join(virtio->thread, NULL);
+    pthread_mutex_lock(&virtio->lock);
     virtio->running = virtio->stop = false;
+    pthread_mutex_unlock(&virtio->lock);
 }

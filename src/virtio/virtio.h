@@ -97,7 +97,7 @@ struct virtio {
     int doorbell; // eventfd
     unsigned budget;   // chains left in this round of the thread
     bool stop, paused; // under the lock
-    bool running;      // the thread was started
+    bool running;      // the thread was started; under the lock
     pthread_t thread;
 };
 
@@ -122,7 +122,8 @@ bool virtio_restore(struct virtio *virtio, const struct virtio_state *state); //
 
 // For device types, with the lock held.
 static inline bool virtio_has(const struct virtio *virtio, u64 feature) { return virtio->driver_features & feature; }
-bool virtio_live(const struct virtio *virtio); // the driver is up and broke no rule
+bool virtio_live(const struct virtio *virtio);   // the driver is up and broke no rule
+bool virtio_active(const struct virtio *virtio); // live, and neither paused nor stopped: may touch memory and interrupt
 void virtio_ring(struct virtio *virtio);       // the thread shall come to `work` again
 
 // virtqueue_take and virtqueue_listen for `work`: a broken rule breaks the device, and a guest that adds chains as fast as

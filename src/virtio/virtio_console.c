@@ -82,7 +82,7 @@ static size_t console_receive(void *context, const u8 *bytes, size_t count)
     size_t done = 0;
     pthread_mutex_lock(&virtio->lock);
     virtio->budget = VIRTIO_ROUND_CHAINS;
-    while (done < count && virtio_live(virtio) && !virtio->paused) {
+    while (done < count && virtio_active(virtio)) {
         enum virtqueue_result result = virtio_take(virtio, CONSOLE_QUEUE_IN, &console->chain);
         if (result == VIRTQUEUE_EMPTY && virtio_listen(virtio, CONSOLE_QUEUE_IN))
             continue;
@@ -92,7 +92,8 @@ static size_t console_receive(void *context, const u8 *bytes, size_t count)
         virtqueue_return(queue, &console->chain, (u32)put);
         done += put;
     }
-    virtio_publish(virtio, CONSOLE_QUEUE_IN);
+    if (done)
+        virtio_publish(virtio, CONSOLE_QUEUE_IN);
     console->refused = done < count;
     pthread_mutex_unlock(&virtio->lock);
     return done;
@@ -119,7 +120,7 @@ static void console_port_resized(void *context)
     struct virtio *virtio = &console->virtio;
     pthread_mutex_lock(&virtio->lock);
     console_get_size(console);
-    if (virtio_live(virtio) && virtio_has(virtio, CONSOLE_F_SIZE))
+    if (virtio_active(virtio) && virtio_has(virtio, CONSOLE_F_SIZE))
         virtio_config_changed(virtio);
     pthread_mutex_unlock(&virtio->lock);
 }
