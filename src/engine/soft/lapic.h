@@ -4,9 +4,17 @@
 
 #include "engine/soft/cpu.h"
 
+// After cpu->vm, cpu->id and vm->cpu[] are set, one vCPU at a time; the destroyed ones stop receiving at once.
 int lapic_create(struct cpu *cpu);
 void lapic_destroy(struct cpu *cpu);
 void lapic_reset(struct cpu *cpu, bool init);
+
+// At every event_poll, own thread: takes in what other threads posted (NMI, INIT, SIPI), expired timers, and EOIs that
+// the board's IOAPIC wants to hear of, for which KVM_RUN has to return (cpu->leave is set, cpu->run filled).
+void lapic_collect(struct cpu *cpu);
+
+// Any thread.
+void lapic_post_nmi(struct cpu *cpu);
 
 u32 lapic_mmio_read(struct cpu *cpu, unsigned offset);              // 32-bit register at a multiple of 16
 void lapic_mmio_write(struct cpu *cpu, unsigned offset, u32 value);

@@ -9,6 +9,7 @@
 
 struct block;
 struct code_cache;
+struct lapic_clock;
 
 // Per physical page of RAM. `writers` is a superset of the vCPUs that may hold a write tag for it.
 struct ram_page {
@@ -40,6 +41,7 @@ struct engine_vm {
 
     struct kvm_irq_routing_entry *route;
     unsigned routes;
+    struct lapic_clock *lapic_clock; // the timer thread of all local APICs (lapic_timer.c)
     u64 tsc_khz;
 };
 
