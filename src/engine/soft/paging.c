@@ -4,7 +4,6 @@
 #include "engine/soft/paging.h"
 
 #include "engine/soft/bytes.h"
-#include "engine/soft/control.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/stage2.h"
 #include "engine/soft/vm.h"
@@ -92,7 +91,7 @@ static u64 walk_reserved(const struct walk *walk, unsigned level, u64 value)
 {
     const struct cpu *cpu = walk->cpu;
     u64 high = walk->mode & PAGING_LMA ? 0x000fffffffffffffull : 0x7fffffffffffffffull;
-    u64 reserved = high & ~control_physical_mask(cpu);
+    u64 reserved = high & ~cpu->physical_mask;
     if (!(walk->mode & PAGING_NXE))
         reserved |= ENTRY_XD;
     if (level == 4)
@@ -111,7 +110,7 @@ static bool walk_reserved32(const struct walk *walk, unsigned level, u64 value)
 {
     if (level != 2 || !(value & ENTRY_PS) || !(walk->mode & PAGING_PSE))
         return false;
-    return value & 1 << 21 || walk_pse36(value) & ~control_physical_mask(walk->cpu);
+    return value & 1 << 21 || walk_pse36(value) & ~walk->cpu->physical_mask;
 }
 
 static enum walk_end walk_tables(struct walk *walk, u64 table, unsigned level)

@@ -4,7 +4,6 @@
 #include "engine/soft/stage2.h"
 
 #include "engine/soft/bytes.h"
-#include "engine/soft/control.h"
 #include "engine/soft/intercept.h"
 #include "engine/soft/paging.h"
 #include "engine/soft/vm.h"
@@ -35,7 +34,7 @@ static bool ept_misconfigured(const struct cpu *cpu, u64 value, unsigned level, 
 {
     if ((value & (EPT_READ | EPT_WRITE)) == EPT_WRITE)
         return true;
-    u64 reserved = EPT_ADDRESS & ~control_physical_mask(cpu);
+    u64 reserved = EPT_ADDRESS & ~cpu->physical_mask;
     if (!leaf)
         reserved |= level == EPT_LEVELS ? 0xf8 : 0x78;
     else if (level > 1)

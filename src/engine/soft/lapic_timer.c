@@ -1,0 +1,275 @@
+// The local APIC's timer, and the one thread per VM that waits for all of them. The timer's clock runs at 1 GHz, so that
+// counts divided by the divider are nanoseconds.
+//
+// A vCPU arms its timer by writing its own slot, and wakes the thread only when that is earlier than what the thread sleeps
+// for: a guest that moves its deadline forward all the time (every tick, every idle) costs no system call. Cancelled and moved
+// deadlines make the thread wake for nothing once.
+#include "engine/soft/lapic_state.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/soft/vm.h"
+
+enum { NS_PER_SECOND = 1000000000, TIMER_PERIOD_MIN = 20000 };
+
+struct lapic_clock {
+    _Atomic u64 wake[ENGINE_MAX_VCPUS]; // when this vCPU wants to be told, LAPIC_NEVER
+    _Atomic u64 sleeping_until;
+    _Atomic u32 changes;                // futex
+    _Atomic bool stop;
+    unsigned users;
+    pthread_t thread;
+};
+
+static u64 timer_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (u64)now.tv_sec * NS_PER_SECOND + (u64)now.tv_nsec;
+}
+
+// The thread.
+
+static u64 timer_earliest(struct lapic_clock *clock)
+{
+    u64 earliest = LAPIC_NEVER;
+    for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++) {
+        u64 at = atomic_load(&clock->wake[i]);
+        earliest = at < earliest ? at : earliest;
+    }
+    return earliest;
+}
+
+static void timer_tell(struct engine_vm *vm, u64 now)
+{
+    struct lapic_clock *clock = vm->lapic_clock;
+    for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++) {
+        u64 at = atomic_load(&clock->wake[i]);
+        // Lost to a vCPU that has just moved it, which then needs no telling.
+        if (at <= now && atomic_compare_exchange_strong(&clock->wake[i], &at, LAPIC_NEVER))
+            cpu_request(vm->cpu[i], REQUEST_EVENT);
+    }
+}
+
+static void timer_sleep(struct lapic_clock *clock, u32 changes, u64 until)
+{
+    struct timespec at = {.tv_sec = (time_t)(until / NS_PER_SECOND), .tv_nsec = (long)(until % NS_PER_SECOND)};
+    syscall(SYS_futex, &clock->changes, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, changes,
+            until == LAPIC_NEVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static void *timer_thread(void *argument)
+{
+    struct engine_vm *vm = argument;
+    struct lapic_clock *clock = vm->lapic_clock;
+    while (!atomic_load(&clock->stop)) {
+        u32 changes = atomic_load(&clock->changes);
+        timer_tell(vm, timer_now());
+        u64 until = timer_earliest(clock);
+        // Published before the slots are looked at again: an earlier deadline written meanwhile is either seen here, or its
+        // writer sees what we sleep for and changes the futex.
+        atomic_store(&clock->sleeping_until, until);
+        if (timer_earliest(clock) >= until)
+            timer_sleep(clock, changes, until);
+    }
+    return NULL;
+}
+
+static void timer_poke(struct lapic_clock *clock)
+{
+    atomic_fetch_add(&clock->changes, 1);
+    syscall(SYS_futex, &clock->changes, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+}
+
+int lapic_timer_create(struct cpu *cpu)
+{
+    struct engine_vm *vm = cpu->vm;
+    int result = 0;
+    pthread_mutex_lock(&vm->lock);
+    if (!vm->lapic_clock) {
+        struct lapic_clock *clock = calloc(1, sizeof *clock);
+        if (clock) {
+            for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++)
+                atomic_init(&clock->wake[i], LAPIC_NEVER);
+            atomic_init(&clock->sleeping_until, LAPIC_NEVER);
+        }
+        vm->lapic_clock = clock;
+        result = clock ? -pthread_create(&clock->thread, NULL, timer_thread, vm) : -ENOMEM;
+        if (result) {
+            free(clock);
+            vm->lapic_clock = NULL;
+        }
+    }
+    if (!result)
+        vm->lapic_clock->users++;
+    pthread_mutex_unlock(&vm->lock);
+    return result;
+}
+
+void lapic_timer_destroy(struct cpu *cpu)
+{
+    struct engine_vm *vm = cpu->vm;
+    struct lapic_clock *clock = vm->lapic_clock;
+    atomic_store(&clock->wake[cpu->id], LAPIC_NEVER);
+    pthread_mutex_lock(&vm->lock);
+    bool last = --clock->users == 0;
+    pthread_mutex_unlock(&vm->lock);
+    if (!last)
+        return;
+    atomic_store(&clock->stop, true);
+    timer_poke(clock);
+    pthread_join(clock->thread, NULL);
+    free(clock);
+    vm->lapic_clock = NULL;
+}
+
+// The vCPU's side.
+
+static void timer_arm(struct cpu *cpu, u64 expiry)
+{
+    struct lapic_clock *clock = cpu->vm->lapic_clock;
+    cpu->lapic->expiry = expiry;
+    atomic_store(&clock->wake[cpu->id], expiry);
+    if (expiry < atomic_load(&clock->sleeping_until))
+        timer_poke(clock);
+}
+
+static unsigned timer_mode(const struct lapic *lapic) { return lapic_get_reg(lapic, APIC_LVT_TIMER) >> 17 & 3; }
+
+// The divider, from bits 3, 1 and 0 of its register: 0 is 2, ... 6 is 128, 7 is 1.
+static u64 timer_divider(u32 divide)
+{
+    unsigned code = (divide & 3) | (divide >> 1 & 4);
+    return 1ull << ((code + 1) & 7);
+}
+
+static u64 timer_period(const struct lapic *lapic)
+{
+    u64 period = lapic_get_reg(lapic, APIC_INITIAL_COUNT) * timer_divider(lapic_get_reg(lapic, APIC_DIVIDE));
+    // A periodic timer that no processor could keep up with would only be the monitor's burden.
+    return period && period < TIMER_PERIOD_MIN && timer_mode(lapic) == APIC_TIMER_PERIODIC ? TIMER_PERIOD_MIN : period;
+}
+
+static void timer_fire(struct cpu *cpu)
+{
+    u32 lvt = lapic_get_reg(cpu->lapic, APIC_LVT_TIMER);
+    if (!(lvt & APIC_LVT_MASKED))
+        lapic_accept(cpu, (u8)lvt, false);
+}
+
+void lapic_timer_stop(struct cpu *cpu)
+{
+    if (cpu->lapic->expiry != LAPIC_NEVER)
+        timer_arm(cpu, LAPIC_NEVER);
+}
+
+void lapic_timer_start(struct cpu *cpu)
+{
+    u64 period = timer_period(cpu->lapic);
+    if (period)
+        timer_arm(cpu, timer_now() + period);
+    else
+        lapic_timer_stop(cpu);
+}
+
+u32 lapic_timer_count(struct cpu *cpu)
+{
+    const struct lapic *lapic = cpu->lapic;
+    if (lapic->expiry == LAPIC_NEVER || timer_mode(lapic) == APIC_TIMER_DEADLINE)
+        return 0;
+    u64 now = timer_now(), left = 0, period = timer_period(lapic);
+    if (now < lapic->expiry)
+        left = lapic->expiry - now;
+    else if (timer_mode(lapic) == APIC_TIMER_PERIODIC && period)
+        left = period - (now - lapic->expiry) % period;
+    u64 divider = timer_divider(lapic_get_reg(lapic, APIC_DIVIDE));
+    return (u32)((left + divider - 1) / divider);
+}
+
+void lapic_timer_mode(struct cpu *cpu, u32 old_lvt)
+{
+    struct lapic *lapic = cpu->lapic;
+    unsigned mode = timer_mode(lapic), old = old_lvt >> 17 & 3;
+    if (mode == old || (mode != APIC_TIMER_DEADLINE && old != APIC_TIMER_DEADLINE))
+        return; // between one-shot and periodic the count goes on
+    lapic_timer_stop(cpu);
+    lapic_set_reg(lapic, APIC_INITIAL_COUNT, 0);
+    lapic->deadline = 0;
+}
+
+void lapic_timer_divide(struct cpu *cpu, u32 divide)
+{
+    struct lapic *lapic = cpu->lapic;
+    u32 count = lapic_timer_count(cpu);
+    lapic_set_reg(lapic, APIC_DIVIDE, divide);
+    if (count)
+        timer_arm(cpu, timer_now() + count * timer_divider(divide));
+}
+
+void lapic_timer_restore(struct cpu *cpu, u32 current)
+{
+    struct lapic *lapic = cpu->lapic;
+    if (timer_mode(lapic) != APIC_TIMER_DEADLINE && lapic_get_reg(lapic, APIC_INITIAL_COUNT) && current)
+        timer_arm(cpu, timer_now() + current * timer_divider(lapic_get_reg(lapic, APIC_DIVIDE)));
+}
+
+u64 lapic_next_timer(const struct cpu *cpu) { return cpu->lapic->expiry; }
+
+static u64 timer_guest_tsc(const struct cpu *cpu) { return __builtin_ia32_rdtsc() + cpu->tsc_offset; }
+
+u64 lapic_deadline_read(struct cpu *cpu) { return cpu->lapic->deadline; }
+
+static void timer_arm_deadline(struct cpu *cpu)
+{
+    struct lapic *lapic = cpu->lapic;
+    u64 left = lapic->deadline - timer_guest_tsc(cpu), khz = cpu->vm->tsc_khz;
+    if ((s64)left <= 0) {
+        lapic->deadline = 0;
+        lapic_timer_stop(cpu);
+        timer_fire(cpu);
+        return;
+    }
+    // Rounded up: a timer that comes too early has to come again.
+    u64 ns = khz ? left / khz * 1000000 + (left % khz * 1000000 + khz - 1) / khz : left;
+    timer_arm(cpu, timer_now() + ns);
+}
+
+void lapic_deadline_write(struct cpu *cpu, u64 tsc)
+{
+    struct lapic *lapic = cpu->lapic;
+    if (timer_mode(lapic) != APIC_TIMER_DEADLINE)
+        return; // reads as zero and ignores writes in the other modes (SDM 3A 11.5.4.1)
+    lapic->deadline = tsc;
+    if (tsc)
+        timer_arm_deadline(cpu);
+    else
+        lapic_timer_stop(cpu);
+}
+
+void lapic_timer_expire(struct cpu *cpu)
+{
+    struct lapic *lapic = cpu->lapic;
+    if (lapic->expiry == LAPIC_NEVER)
+        return;
+    u64 now = timer_now();
+    if (now < lapic->expiry) {
+        timer_arm(cpu, lapic->expiry); // told too early, or on account of something else
+        return;
+    }
+    if (timer_mode(lapic) == APIC_TIMER_DEADLINE) {
+        timer_arm_deadline(cpu);
+        return;
+    }
+    u64 period = timer_period(lapic);
+    if (timer_mode(lapic) == APIC_TIMER_PERIODIC && period)
+        timer_arm(cpu, lapic->expiry + ((now - lapic->expiry) / period + 1) * period); // ticks that were missed are lost
+    else
+        lapic_timer_stop(cpu);
+    timer_fire(cpu);
+}
