@@ -37,7 +37,11 @@ static void cable_send(struct network_port *port, const void *frame, size_t byte
 
 static void cable_prepare(struct network_port *port, struct pollset *set)
 {
-    (void)port, (void)set;
+    struct cable *cable = CONTAINER_OF(port, struct cable, port);
+    pthread_mutex_lock(&cable->lock);
+    if (cable->frames)
+        pollset_within(set, 0);
+    pthread_mutex_unlock(&cable->lock);
 }
 
 static void cable_dispatch(struct network_port *port, const struct pollset *set)
