@@ -57,6 +57,27 @@ void tlb_clear_jumps(struct tlb *tlb)
     __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(TLB_INVALID) : "memory");
 }
 
+// Any thread. Entries are written in two steps, code first (code.c), so taking one away by its tag is safe beside that.
+static void tlb_forget_jump(struct tlb_jump *jump, const void *code)
+{
+    if (__atomic_load_n(&jump->code, __ATOMIC_RELAXED) == code || !code)
+        __atomic_store_n(&jump->rip, TLB_INVALID, __ATOMIC_RELAXED);
+}
+
+void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
+{
+    struct tlb_set *set = cpu->contexts;
+    unsigned count = set ? __atomic_load_n(&set->count, __ATOMIC_ACQUIRE) : 0;
+    for (unsigned i = 0; i < count; i++)
+        tlb_forget_jump(&set->context[i].jump[gpa & (TLB_JUMPS - 1)], code);
+}
+
+void tlb_forget_code(struct cpu *cpu, const void *code)
+{
+    for (unsigned i = 0; i < TLB_JUMPS; i++)
+        tlb_forget_block(cpu, i, code);
+}
+
 // Creation and choice of contexts.
 
 static int tlb_map(struct cpu *cpu, struct tlb *tlb)
@@ -177,8 +198,10 @@ static struct tlb *tlb_recycle(struct cpu *cpu)
     for (unsigned i = 0; i < set->count; i++)
         if (!set->context[i].live)
             return &set->context[i];
-    if (set->count < TLB_CONTEXTS && tlb_map(cpu, &set->context[set->count]) == 0)
-        return &set->context[set->count++];
+    if (set->count < TLB_CONTEXTS && tlb_map(cpu, &set->context[set->count]) == 0) {
+        __atomic_store_n(&set->count, set->count + 1, __ATOMIC_RELEASE); // tlb_forget_block looks from other threads
+        return &set->context[set->count - 1];
+    }
     struct tlb *oldest = NULL;
     for (unsigned i = 0; i < set->count; i++) {
         struct tlb *tlb = &set->context[i];
@@ -439,4 +462,15 @@ void tlb_protect_page(struct cpu *cpu, u64 gpa)
                 tlb->entry[index].tag[ACCESS_WRITE] = TLB_INVALID;
         }
     }
+}
+
+void tlb_forget_code(struct cpu *cpu, const void *code)
+{
+    struct tlb_set *set = cpu->contexts;
+    for (unsigned i = 0; set && i < set->count; i++)
+        for (unsigned j = 0; j < TLB_JUMPS; j++) {
+            struct tlb_jump *jump = &set->context[i].jump[j];
+            if (!code || jump->code == code)
+                __atomic_store_n(&jump->rip, TLB_INVALID, __ATOMIC_RELAXED);
+        }
 }

@@ -120,3 +120,8 @@ void tlb_flush_vpids(struct cpu *cpu);                                  // INVVP
 void tlb_flush_eptp(struct cpu *cpu, u64 eptp);                         // INVEPT single context; 0: all EPT contexts
 void tlb_protect_page(struct cpu *cpu, u64 gpa);                        // drop every write tag for that physical page
 void tlb_clear_jumps(struct tlb *tlb);
+// Any thread: no jump cache of this CPU leads to that code any more; NULL: to none at all.
+void tlb_forget_code(struct cpu *cpu, const void *code);
+// The same for the code of a block that starts at that physical address, which is quick: an address and its translation share
+// the low bits that choose the jump cache's entry.
+void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code);
