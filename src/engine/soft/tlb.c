@@ -463,14 +463,3 @@ void tlb_protect_page(struct cpu *cpu, u64 gpa)
         }
     }
 }
-
-void tlb_forget_code(struct cpu *cpu, const void *code)
-{
-    struct tlb_set *set = cpu->contexts;
-    for (unsigned i = 0; set && i < set->count; i++)
-        for (unsigned j = 0; j < TLB_JUMPS; j++) {
-            struct tlb_jump *jump = &set->context[i].jump[j];
-            if (!code || jump->code == code)
-                __atomic_store_n(&jump->rip, TLB_INVALID, __ATOMIC_RELAXED);
-        }
-}
