@@ -25,6 +25,8 @@ static inline void intercept_insn(struct cpu *cpu, const struct insn *insn, enum
 
 // MOV to CR0, CR3, CR4, CR8: `value` is what the instruction would load; returned is what it shall load (guest/host masks).
 u64 intercept_cr_write(struct cpu *cpu, const struct insn *insn, unsigned cr, unsigned gpr, u64 value);
+// MOV to CR8, after intercept_cr_write: true when the value went to the virtual TPR (TPR shadow), not to the local APIC.
+bool intercept_cr8_write(struct cpu *cpu, u64 value);
 // MOV from CR0, CR3, CR4, CR8 and SMSW (cr 0): the value to show (read shadows). `gpr` is the destination (-1: SMSW).
 u64 intercept_cr_read(struct cpu *cpu, const struct insn *insn, unsigned cr, int gpr);
 void intercept_clts(struct cpu *cpu, const struct insn *insn);  // returns: execute; may have to leave TS alone, see bool
@@ -32,6 +34,8 @@ bool intercept_clts_keeps_ts(const struct cpu *cpu);            // TS is owned b
 u64 intercept_lmsw(struct cpu *cpu, const struct insn *insn, u16 source); // returns the new CR0
 void intercept_dr(struct cpu *cpu, const struct insn *insn, unsigned dr, unsigned gpr, bool write);
 void intercept_msr(struct cpu *cpu, u32 msr, bool write);
+// RDMSR and WRMSR of 0x800..0x8ff after intercept_msr, before the local APIC: true when the virtual-APIC page was used.
+bool intercept_x2apic(struct cpu *cpu, u32 msr, bool write, u64 *value);
 // IN, OUT, INS, OUTS, after the #GP of the I/O permission bitmap (SDM 3C 26.1.1). `linear`: of the string operand.
 void intercept_io(struct cpu *cpu, const struct insn *insn, u16 port, unsigned size, bool in, bool string, u64 linear);
 void intercept_task_switch(struct cpu *cpu, u16 selector, unsigned source, bool has_error, u32 error); // source: 0 CALL 1 IRET 2 JMP 3 IDT gate
@@ -50,6 +54,8 @@ bool intercept_init_blocked(const struct cpu *cpu); // in VMX root operation INI
 // VM exits that are due on their own at an instruction boundary, most urgent first (SDM 3C 26.2, 26.7): MTF, preemption
 // timer, NMI window, interrupt window, TPR threshold, pending virtual interrupts (delivers them itself).
 void intercept_boundary(struct cpu *cpu);
+// An instruction of a single-step block has retired, or an event was delivered: the monitor trap flag's exit becomes due.
+void intercept_retired(struct cpu *cpu);
 void intercept_init(struct cpu *cpu);
 bool intercept_sipi(struct cpu *cpu, u8 vector); // true: consumed
 void intercept_triple_fault(struct cpu *cpu);

@@ -2,6 +2,7 @@
 // has no effect; from then on the guest's values go straight from the VMCS page into struct cpu.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
+#include "engine/soft/vmx/apic.h"
 #include "engine/soft/vmx/check.h"
 #include "engine/soft/vmx/state.h"
 
@@ -101,7 +102,6 @@ static void entry_load_activity(struct cpu *cpu, const struct vmcs *vmcs)
     cpu->pending_debug = entry_pending_debug(vmcs);
     cpu->event.valid = cpu->delivering.valid = false;
     vmx->trap_pending = false;
-    vmx->tpr_changed = vmx->cpu & CPU_TPR_SHADOW;
     bool vectoring = vmcs->entry_interruption & INTERRUPTION_VALID;
     cpu->mp_state = KVM_MP_STATE_RUNNABLE;
     if (vmcs->activity == ACTIVITY_WAIT_SIPI)
@@ -109,6 +109,7 @@ static void entry_load_activity(struct cpu *cpu, const struct vmcs *vmcs)
     else if (vmcs->activity == ACTIVITY_HLT && !vectoring)
         cpu->mp_state = KVM_MP_STATE_HALTED;
     entry_inject(cpu, vmcs);
+    apic_enter(cpu);
     if (vmx->pin & PIN_PREEMPTION_TIMER)
         vmx->timer_deadline = vmx_host_tsc() + ((u64)vmcs->preemption_timer << VMX_TIMER_SHIFT);
 }

@@ -30,7 +30,8 @@ void vmx_reset(struct cpu *cpu)
     vmx->on = false;
     vmx->vmxon = vmx->current = vmx->apic_access = VMX_NO_ADDRESS;
     vmx->vmcs = vmx->shadow = NULL;
-    vmx->trap_pending = vmx->tpr_changed = false;
+    vmx->trap_pending = false;
+    vmx->apic_reason = 0;
     cpu->guest_mode = false;
     cpu->eptp = 0;
     cpu->vpid = 0;

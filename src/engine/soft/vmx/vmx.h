@@ -98,7 +98,8 @@ struct vmx {
     u64 timer_deadline;     // host TSC at which the preemption timer reaches zero
     u64 tsc_offset, tsc_multiplier;
     bool trap_pending;      // the monitor trap flag's exit is due after the next instruction
-    bool tpr_changed;       // the virtual TPR is to be compared with its threshold at the next boundary
+    u32 apic_reason;        // trap-like exit that is due after an access to the virtual APIC; 0: none
+    u64 apic_qualification;
     u64 ple_first, ple_last; // pause-loop window in progress
 
     // What pointers to pages outside RAM point to: reads as all ones, as physical memory that is not there does.
