@@ -81,9 +81,9 @@ enum virtqueue_result virtio_take(struct virtio *virtio, unsigned queue, struct 
     return result;
 }
 
-bool virtio_listen(struct virtio *virtio, unsigned queue)
+bool virtio_listen(struct virtio *virtio, unsigned queue, u16 known)
 {
-    return virtqueue_listen(&virtio->queues[queue]) && virtio->budget;
+    return virtqueue_listen(&virtio->queues[queue], known) && virtio->budget;
 }
 
 void virtio_publish(struct virtio *virtio, unsigned queue)

@@ -129,7 +129,7 @@ void virtio_ring(struct virtio *virtio);       // the thread shall come to `work
 // virtqueue_take and virtqueue_listen for `work`: a broken rule breaks the device, and a guest that adds chains as fast as
 // they are served gets a bounded number a round, so that the lock becomes free from time to time.
 enum virtqueue_result virtio_take(struct virtio *virtio, unsigned queue, struct virtqueue_chain *chain);
-bool virtio_listen(struct virtio *virtio, unsigned queue);
+bool virtio_listen(struct virtio *virtio, unsigned queue, u16 known);
 void virtio_publish(struct virtio *virtio, unsigned queue);      // virtqueue_publish, and the interrupt
 void virtio_break(struct virtio *virtio, const char *rule);      // 2.1.2: the device needs a reset
 void virtio_config_changed(struct virtio *virtio);               // the device changed its configuration space

@@ -222,7 +222,7 @@ static void blk_work(struct virtio *virtio)
         while (virtio_take(virtio, 0, &blk->chain) == VIRTQUEUE_CHAIN)
             if (!blk_serve(blk))
                 return;
-    } while (virtio_listen(virtio, 0));
+    } while (virtio_listen(virtio, 0, 0));
 }
 
 static void blk_destroy(struct virtio *virtio)

@@ -70,7 +70,7 @@ static void console_work(struct virtio *virtio)
             virtqueue_return(queue, &console->chain, 0);
         }
         virtio_publish(virtio, CONSOLE_QUEUE_OUT);
-    } while (virtio_listen(virtio, CONSOLE_QUEUE_OUT));
+    } while (virtio_listen(virtio, CONSOLE_QUEUE_OUT, 0));
 }
 
 // On the console's thread.
@@ -84,7 +84,7 @@ static size_t console_receive(void *context, const u8 *bytes, size_t count)
     virtio->budget = VIRTIO_ROUND_CHAINS;
     while (done < count && virtio_active(virtio)) {
         enum virtqueue_result result = virtio_take(virtio, CONSOLE_QUEUE_IN, &console->chain);
-        if (result == VIRTQUEUE_EMPTY && virtio_listen(virtio, CONSOLE_QUEUE_IN))
+        if (result == VIRTQUEUE_EMPTY && virtio_listen(virtio, CONSOLE_QUEUE_IN, 0))
             continue;
         if (result != VIRTQUEUE_CHAIN)
             break;

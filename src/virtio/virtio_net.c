@@ -70,47 +70,45 @@ static void net_write_header(struct virtio_net *net, const struct virtqueue_chai
     virtqueue_chain_write(chain, 0, &header, sizeof header);
 }
 
-// Fills buffers with a frame; false if there are not enough, and then it is as if nothing had happened. 5.1.6.4: the number
-// of buffers goes into the first, which is why it is written last.
-static bool net_fill(struct virtio_net *net, const u8 *frame, size_t bytes)
+// Fills buffers with a frame. False if there are not enough, and then it is as if nothing had happened, and `buffers` says how
+// many there are. 5.1.6.4: the number of buffers goes into the first, which is why it is written last.
+static bool net_fill(struct virtio_net *net, const u8 *frame, size_t bytes, u16 *buffers)
 {
     struct virtqueue *queue = &net->virtio.queues[NET_QUEUE_IN];
     unsigned most = virtio_has(&net->virtio, NET_F_MRG_RXBUF) ? NET_FRAME_BUFFERS : 1;
     size_t done = 0;
-    u16 buffers = 0;
-    while (done < bytes && buffers < most) {
-        struct virtqueue_chain *chain = buffers ? &net->chain : &net->first;
-        u64 skip = buffers ? 0 : sizeof(struct net_header);
+    for (*buffers = 0; done < bytes && *buffers < most; ++*buffers) {
+        struct virtqueue_chain *chain = *buffers ? &net->chain : &net->first;
+        u64 skip = *buffers ? 0 : sizeof(struct net_header);
         if (virtio_take(&net->virtio, NET_QUEUE_IN, chain) != VIRTQUEUE_CHAIN)
             break;
-        if (!buffers && chain->writable_bytes < sizeof(struct net_header)) {
+        if (chain->writable_bytes < skip) {
             virtio_break(&net->virtio, "5.1.6.3: a receive buffer without room for the header");
             return true;
         }
         size_t put = virtqueue_chain_write(chain, skip, frame + done, bytes - done);
         virtqueue_return(queue, chain, (u32)(skip + put));
         done += put;
-        buffers++;
     }
     if (done < bytes) {
-        virtqueue_unreturn(queue, buffers);
-        virtqueue_untake(queue, buffers);
+        virtqueue_unreturn(queue, *buffers);
+        virtqueue_untake(queue, *buffers);
         // What does not fit into the most buffers never will: lost.
-        return buffers == most;
+        return *buffers == most;
     }
-    net_write_header(net, &net->first, buffers);
+    net_write_header(net, &net->first, *buffers);
     return true;
 }
 
 // True if the frame is dealt with; false if it has to wait for buffers.
 static bool net_deliver(struct virtio_net *net, const u8 *frame, size_t bytes)
 {
+    u16 buffers;
     while (virtio_live(&net->virtio)) {
-        if (net_fill(net, frame, bytes))
+        if (net_fill(net, frame, bytes, &buffers))
             return true;
-        if (!virtio_listen(&net->virtio, NET_QUEUE_IN))
+        if (!virtio_listen(&net->virtio, NET_QUEUE_IN, buffers))
             return false;
-        // Buffers arrived, but perhaps still not enough of them; each new look needs at least one more.
     }
     return true;
 }
@@ -204,7 +202,7 @@ static void net_work(struct virtio *virtio)
                 net->port->type->send(net->port, net->frame, bytes);
         }
         virtio_publish(virtio, NET_QUEUE_OUT);
-    } while (virtio_live(virtio) && virtio_listen(virtio, NET_QUEUE_OUT));
+    } while (virtio_live(virtio) && virtio_listen(virtio, NET_QUEUE_OUT, 0));
     virtio_publish(virtio, NET_QUEUE_IN);
 }
 

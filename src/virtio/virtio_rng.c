@@ -67,7 +67,7 @@ static void rng_work(struct virtio *virtio)
         while (virtio_take(virtio, 0, &rng->chain) == VIRTQUEUE_CHAIN)
             if (!rng_serve(rng))
                 return; // deaf: the clock wakes us
-    } while (virtio_listen(virtio, 0));
+    } while (virtio_listen(virtio, 0, 0));
 }
 
 static void rng_prepare(struct virtio *virtio, struct pollset *set)

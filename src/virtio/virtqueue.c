@@ -220,15 +220,16 @@ void virtqueue_deafen(struct virtqueue *queue)
         virtqueue_store_used(queue, &queue->used->flags, USED_NO_NOTIFY);
 }
 
-bool virtqueue_listen(struct virtqueue *queue)
+bool virtqueue_listen(struct virtqueue *queue, u16 known)
 {
+    u16 next = (u16)(queue->state.next_available + known);
     if (!queue->used || queue->broken)
         return false;
     if (queue->event_index)
-        virtqueue_store_used(queue, virtqueue_available_event(queue), queue->state.next_available);
+        virtqueue_store_used(queue, virtqueue_available_event(queue), next);
     else
         virtqueue_store_used(queue, &queue->used->flags, 0);
-    return VIRTQUEUE_LOAD(queue->available->index) != queue->state.next_available;
+    return VIRTQUEUE_LOAD(queue->available->index) != next;
 }
 
 // Copies to or from consecutive segments; `buffer` is only written if `out`.

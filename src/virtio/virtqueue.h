@@ -103,9 +103,10 @@ void virtqueue_return(struct virtqueue *queue, const struct virtqueue_chain *cha
 bool virtqueue_publish(struct virtqueue *queue);
 
 // Before and after a run of takes: whether the guest shall ring the doorbell. virtqueue_listen returns true if something
-// came in before the guest could know, and the caller has to look again.
+// came in before the guest could know, and the caller has to look again. `known`: that many chains the caller has seen and
+// left, because it needs more; only further ones count.
 void virtqueue_deafen(struct virtqueue *queue);
-bool virtqueue_listen(struct virtqueue *queue);
+bool virtqueue_listen(struct virtqueue *queue, u16 known);
 
 // Copies between a chain and a buffer, from byte `offset` of the chain's readable (writable) part; returns how many bytes
 // there were, at most `bytes`.

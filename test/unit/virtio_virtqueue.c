@@ -75,7 +75,7 @@ static void expect_broken(struct ring *ring, const char *section)
     assert_non_null(strstr(ring->queue.broken, section));
     // For good.
     assert_int_equal(virtqueue_take(&ring->queue, &ring->chain), VIRTQUEUE_BROKEN);
-    assert_false(virtqueue_listen(&ring->queue));
+    assert_false(virtqueue_listen(&ring->queue, 0));
 }
 
 enum { NEXT = VIRTQUEUE_DESCRIPTOR_NEXT, WRITE = VIRTQUEUE_DESCRIPTOR_WRITE, TABLES = VIRTQUEUE_DESCRIPTOR_INDIRECT };
@@ -367,7 +367,7 @@ static void test_never_started(void **state)
     virtqueue_reset(&ring->queue, SIZE);
     assert_int_equal(virtqueue_take(&ring->queue, &ring->chain), VIRTQUEUE_EMPTY);
     virtqueue_deafen(&ring->queue);
-    assert_false(virtqueue_listen(&ring->queue));
+    assert_false(virtqueue_listen(&ring->queue, 0));
     assert_false(virtqueue_publish(&ring->queue));
 }
 
@@ -417,10 +417,10 @@ static void test_doorbell_flag(void **state)
     struct ring *ring = *state;
     virtqueue_deafen(&ring->queue);
     assert_int_equal(get16(ring, USED), 1);
-    assert_false(virtqueue_listen(&ring->queue));
+    assert_false(virtqueue_listen(&ring->queue, 0));
     assert_int_equal(get16(ring, USED), 0);
     offer(ring, 0);
-    assert_true(virtqueue_listen(&ring->queue));
+    assert_true(virtqueue_listen(&ring->queue, 0));
 }
 
 static void test_doorbell_event_index(void **state)
@@ -428,8 +428,21 @@ static void test_doorbell_event_index(void **state)
     struct ring *ring = *state;
     ring->queue.event_index = true;
     serve_one(ring);
-    assert_false(virtqueue_listen(&ring->queue));
+    assert_false(virtqueue_listen(&ring->queue, 0));
     assert_int_equal(get16(ring, USED + 4 + SIZE * 8), 1);
+}
+
+// A chain that was seen and left is no news.
+static void test_doorbell_beyond_known(void **state)
+{
+    struct ring *ring = *state;
+    ring->queue.event_index = true;
+    offer(ring, 0);
+    assert_true(virtqueue_listen(&ring->queue, 0));
+    assert_false(virtqueue_listen(&ring->queue, 1));
+    assert_int_equal(get16(ring, USED + 4 + SIZE * 8), 1);
+    offer(ring, 0);
+    assert_true(virtqueue_listen(&ring->queue, 1));
 }
 
 static void test_untake(void **state)
@@ -466,7 +479,8 @@ int main(void)
         RING_TEST(test_indirect_empty), RING_TEST(test_indirect_not_in_memory), RING_TEST(test_indirect_loop),
         RING_TEST(test_empty_buffers), RING_TEST(test_rings_not_in_memory), RING_TEST(test_rings_not_aligned),
         RING_TEST(test_never_started), RING_TEST(test_interrupt_flag), RING_TEST(test_interrupt_event_index),
-        RING_TEST(test_doorbell_flag), RING_TEST(test_doorbell_event_index), RING_TEST(test_untake),
+        RING_TEST(test_doorbell_flag), RING_TEST(test_doorbell_event_index), RING_TEST(test_doorbell_beyond_known),
+        RING_TEST(test_untake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
