@@ -214,6 +214,8 @@ void insn_mov_dr(struct cpu *cpu, const struct insn *insn)
     unsigned dr = insn->operand[!write].reg, gpr = insn->operand[write].reg, size = insn->code64 ? 8 : 4;
     if (dr > 7 || ((dr == 4 || dr == 5) && cpu->cr4 & CR4_DE))
         cpu_raise(cpu, VECTOR_UD);
+    if (cpu->cpl)
+        control_fault(cpu);
     if (cpu->guest_mode)
         intercept_dr(cpu, insn, dr, gpr, write);
     if (cpu->dr[7] & DR7_GD)

@@ -232,6 +232,12 @@ struct cpu {
     void *unwind[5];         // __builtin_setjmp buffer of the run loop
     bool vector_live;        // the guest's vector state is in the host's registers (fpu.h)
     u8 access_cpl;           // used by access.c while a system access is made
+    struct tlb *published;   // the context that gs, tlb_mask and jump are set for
+    _Atomic bool waiting;    // asleep in run_wait
+    bool one, stepping;      // the code being run is one instruction; single-stepped by the guest
+    bool running;            // counted in vm->running (world.h)
+    u64 thread;              // the one that called KVM_RUN last, for its signal stack
+    u8 *signal_stack;
     bool leave;              // the run loop returns to the caller of KVM_RUN when set
     int leave_result;
 

@@ -1,0 +1,322 @@
+// The run loop: guest code, until something wants C; then that; then guest code again. Everything that unwinds
+// (faults, VM exits, exits to the board) comes back to the setjmp here, with the CPU's state saying where to go on.
+#include "engine/soft/run.h"
+
+#include <errno.h>
+#include <immintrin.h>
+#include <linux/futex.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <asm/prctl.h>
+#include <unistd.h>
+
+#include "engine/soft/block.h"
+#include "engine/soft/fpu.h"
+#include "engine/soft/io.h"
+#include "engine/soft/lapic.h"
+#include "engine/soft/mmio.h"
+#include "engine/soft/signal.h"
+#include "engine/soft/slow.h"
+#include "engine/soft/translate.h"
+#include "engine/soft/world.h"
+
+enum { HWCAP2_FSGSBASE_BIT = 1 << 1 };
+
+void cpu_request(struct cpu *cpu, u32 request)
+{
+    atomic_fetch_or(&cpu->request, request);
+    __atomic_store_n(&cpu->jump, SIGNAL_NO_JUMPS, __ATOMIC_SEQ_CST);
+    if (atomic_load(&cpu->waiting))
+        syscall(SYS_futex, &cpu->request, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+_Noreturn void cpu_resume(struct cpu *cpu) { __builtin_longjmp(cpu->unwind, 1); }
+
+static bool segment_flat(const struct segment *segment, bool code)
+{
+    bool usable = !(segment->access & AR_UNUSABLE) && segment->base == 0 && segment->limit == 0xffffffff;
+    if (code)
+        return segment->base == 0 && segment->limit == 0xffffffff;
+    return usable && (segment->access & (AR_CODE | AR_EXPAND_DOWN | AR_RW)) == AR_RW;
+}
+
+static bool segment_unlimited(const struct segment *segment)
+{
+    return !(segment->access & AR_UNUSABLE) && segment->limit == 0xffffffff &&
+           (segment->access & (AR_CODE | AR_EXPAND_DOWN | AR_RW)) == AR_RW;
+}
+
+static mode_word mode_segments(const struct cpu *cpu)
+{
+    const struct segment *segment = cpu->segment;
+    if (cpu_code64(cpu))
+        return MODE_CODE64 | MODE_FLAT | MODE_STACK32 | MODE_FS | MODE_GS;
+    mode_word mode = segment[SEG_CS].access & AR_DB ? MODE_CODE32 : 0;
+    if (segment[SEG_SS].access & AR_DB)
+        mode |= MODE_STACK32;
+    if (segment_flat(&segment[SEG_CS], true) && segment_flat(&segment[SEG_DS], false) && segment_flat(&segment[SEG_ES], false) &&
+        segment_flat(&segment[SEG_SS], false))
+        mode |= MODE_FLAT;
+    if (segment_unlimited(&segment[SEG_FS]))
+        mode |= MODE_FS;
+    if (segment_unlimited(&segment[SEG_GS]))
+        mode |= MODE_GS;
+    return mode;
+}
+
+static mode_word mode_vector(const struct cpu *cpu)
+{
+    bool em = cpu->cr0 & CR0_EM, ts = cpu->cr0 & CR0_TS, osfxsr = cpu->cr4 & CR4_OSFXSR;
+    mode_word mode = 0;
+    if (!em && !ts)
+        mode |= MODE_X87;
+    if (em)
+        mode |= MODE_X87_EM;
+    if (cpu->cr0 & CR0_MP && ts)
+        mode |= MODE_FWAIT_NM;
+    if (em || !osfxsr)
+        return mode;
+    if (ts)
+        return mode | MODE_SSE_NM;
+    mode |= MODE_SSE;
+    if (cpu->cr4 & CR4_OSXSAVE && (cpu->xcr0 & 6) == 6) {
+        mode |= MODE_AVX;
+        if ((cpu->xcr0 & 0xe6) == 0xe6)
+            mode |= MODE_AVX512;
+    }
+    return mode;
+}
+
+void cpu_mode_update(struct cpu *cpu)
+{
+    mode_word mode = mode_segments(cpu) | mode_vector(cpu);
+    if (cpu_protected(cpu) && !cpu_v8086(cpu))
+        mode |= MODE_PROTECTED;
+    cpu->mode_word = mode;
+    tlb_switch(cpu);
+}
+
+static void write_gs_base(void *base)
+{
+    if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
+        _writegsbase_u64((u64)base);
+    else
+        syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+// Makes generated code see the current context. False: a request came in between.
+static bool publish(struct cpu *cpu)
+{
+    struct tlb *tlb = cpu->tlb;
+    if (cpu->published != tlb) {
+        write_gs_base(tlb->window);
+        cpu->published = tlb;
+    }
+    cpu->tlb_mask = tlb->mask;
+    // Against cpu_request, which sets `request` first and `jump` second: a full barrier between our two accesses.
+    if (__atomic_load_n(&cpu->jump, __ATOMIC_RELAXED) != tlb->jump)
+        (void)__atomic_exchange_n(&cpu->jump, tlb->jump, __ATOMIC_SEQ_CST);
+    return !atomic_load(&cpu->request);
+}
+
+static void enter(struct cpu *cpu, const u8 *code)
+{
+    if (!cpu->vector_live)
+        fpu_load(cpu);
+    flags_to_memory_form(cpu);
+    void (*glue_enter)(struct cpu *, const u8 *) = (void (*)(struct cpu *, const u8 *))(uintptr_t)cpu->vm->code->glue.enter;
+    glue_enter(cpu, code);
+    flags_from_memory(cpu);
+}
+
+static u64 rip_truncate(const struct cpu *cpu, u64 rip)
+{
+    if (cpu_code64(cpu))
+        return rip;
+    return cpu->segment[SEG_CS].access & AR_DB ? (u32)rip : (u16)rip;
+}
+
+static void opcode_check(struct cpu *cpu, const struct insn *insn)
+{
+    unsigned flags = insn->opcode->flags;
+    bool code64 = cpu_code64(cpu);
+    if (flags & OPCODE_CODE64 && !code64)
+        cpu_raise(cpu, VECTOR_UD);
+    if (flags & OPCODE_NOT64 && code64)
+        cpu_raise(cpu, VECTOR_UD);
+    if (flags & OPCODE_PROTECTED && (!cpu_protected(cpu) || cpu_v8086(cpu)))
+        cpu_raise(cpu, VECTOR_UD);
+    if (flags & OPCODE_X87 && cpu->cr0 & (CR0_EM | CR0_TS))
+        cpu_raise(cpu, VECTOR_NM);
+    if (flags & OPCODE_SSE && (cpu->cr0 & CR0_EM || !(cpu->cr4 & CR4_OSFXSR)))
+        cpu_raise(cpu, VECTOR_UD);
+    if (flags & OPCODE_XSAVE && !(cpu->cr4 & CR4_OSXSAVE))
+        cpu_raise(cpu, VECTOR_UD);
+    if (flags & OPCODE_CPL0 && cpu->cpl != 0)
+        cpu_raise_code(cpu, VECTOR_GP, 0);
+    if (flags & (OPCODE_SSE | OPCODE_XSAVE) && cpu->cr0 & CR0_TS)
+        cpu_raise(cpu, VECTOR_NM);
+}
+
+static void system_execute(struct cpu *cpu, const struct insn *insn)
+{
+    u32 shadow = cpu->interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS);
+    cpu->next_rip = rip_truncate(cpu, cpu->rip + insn->length);
+    if (UNLIKELY(insn->opcode->flags))
+        opcode_check(cpu, insn);
+    intercept_insn(cpu, insn, insn->opcode->intercept);
+    insn->opcode->function(cpu, insn);
+    cpu->rip = cpu->next_rip;
+    cpu->interruptibility &= ~shadow;
+}
+
+static void fault_raise(struct cpu *cpu, u32 vector)
+{
+    if (vector == VECTOR_GP || vector == VECTOR_SS || vector == VECTOR_AC)
+        cpu_raise_code(cpu, vector, 0);
+    cpu_raise(cpu, vector);
+}
+
+// Does what generated code left for. Returns code to go on with at once, or NULL for the long way round.
+static const u8 *run_exit(struct cpu *cpu)
+{
+    struct code_cache *code = cpu->vm->code;
+    u64 here = rip_truncate(cpu, cpu->code_base + SITE_POSITION(cpu->site));
+    switch (cpu->exit_kind) {
+    case EXIT_LINK:
+        return code_link(cpu, cpu->exit_argument);
+    case EXIT_JUMP:
+        cpu->rip = cpu_code64(cpu) ? cpu->scratch[0] : (u32)cpu->scratch[0];
+        return NULL;
+    case EXIT_SYSTEM:
+        if (cpu->rip != here)
+            cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
+        cpu->rip = here;
+        if (UNLIKELY(atomic_load(&cpu->request)) && !cpu->one)
+            return NULL; // an interrupt that was let in before this instruction comes before it
+        system_execute(cpu, &code->insn[cpu->exit_argument]);
+        return NULL;
+    case EXIT_FAULT:
+        fault_raise(cpu, cpu->exit_argument);
+        return NULL;
+    case EXIT_RAISE:
+        cpu->rip = here;
+        fault_raise(cpu, cpu->exit_argument);
+        return NULL;
+    case EXIT_STEP:
+        cpu->rip = rip_truncate(cpu, here + SITE_LENGTH(cpu->site));
+        return NULL;
+    default: // EXIT_POLL
+        return NULL;
+    }
+}
+
+// Halted, or waiting for SIPI: sleeps until somebody has a request.
+static void run_wait(struct cpu *cpu)
+{
+    world_leave(cpu);
+    atomic_store(&cpu->waiting, true);
+    while (!atomic_load(&cpu->request))
+        syscall(SYS_futex, &cpu->request, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    atomic_store(&cpu->waiting, false);
+    world_enter(cpu);
+}
+
+// Serves requests. False: KVM_RUN is to return (cpu->leave is set).
+static void run_requests(struct cpu *cpu)
+{
+    u32 request = atomic_load(&cpu->request);
+    if (LIKELY(!request))
+        return;
+    if (request & REQUEST_STOP)
+        world_pause(cpu);
+    if (request & REQUEST_FLUSH) {
+        atomic_fetch_and(&cpu->request, ~(u32)REQUEST_FLUSH);
+        tlb_flush_all(cpu);
+    }
+    if (request & REQUEST_EVENT)
+        atomic_fetch_and(&cpu->request, ~(u32)REQUEST_EVENT);
+    if (request & REQUEST_LEAVE) {
+        atomic_fetch_and(&cpu->request, ~(u32)REQUEST_LEAVE);
+        cpu->leave = true;
+        cpu->leave_result = -EINTR;
+    }
+}
+
+// The single step that was asked for when the instruction began (SDM 3B 18.3.1.4).
+static void step_trap(struct cpu *cpu)
+{
+    if (cpu->stepping) {
+        cpu->stepping = false;
+        cpu->pending_debug |= 1 << 14;
+    }
+}
+
+static void run_code(struct cpu *cpu)
+{
+    bool step = cpu->rflags & FLAG_TF;
+    cpu->one = step || cpu->mmio_reads || cpu->interruptibility & BLOCKING_MOV_SS;
+    const u8 *code = cpu->one ? code_find_one(cpu) : code_find(cpu);
+    cpu->stepping = step;
+    while (code && (publish(cpu) || cpu->one)) {
+        u64 rip = cpu->rip;
+        enter(cpu, code);
+        code = run_exit(cpu);
+        if (cpu->exit_kind != EXIT_SYSTEM && cpu->rip != rip)
+            cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
+    }
+    step_trap(cpu);
+}
+
+// Whether the board may inject its PIC's interrupt now (KVM_INTERRUPT).
+static bool extint_ready(struct cpu *cpu)
+{
+    return !cpu->extint_pending && lapic_accepts_extint(cpu) && cpu->rflags & FLAG_IF && !cpu->interruptibility &&
+           !cpu->event.valid;
+}
+
+static int run_loop(struct cpu *cpu)
+{
+    __builtin_setjmp(cpu->unwind);
+    for (;;) {
+        if (!cpu->leave && cpu->io.active)
+            io_complete(cpu);
+        if (!cpu->leave && mmio_retire(cpu))
+            return 0;
+        run_requests(cpu);
+        if (cpu->leave) {
+            cpu->leave = false;
+            return cpu->leave_result;
+        }
+        if (UNLIKELY(cpu->run->request_interrupt_window) && extint_ready(cpu)) {
+            cpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+            return 0;
+        }
+        if (!event_poll(cpu))
+            run_wait(cpu);
+        else if (!cpu->leave)
+            run_code(cpu);
+    }
+}
+
+int run_vcpu(struct cpu *cpu)
+{
+    if (cpu->run->immediate_exit) {
+        cpu->run->exit_reason = KVM_EXIT_INTR;
+        return -EINTR;
+    }
+    world_enter(cpu);
+    signal_thread_enter(cpu);
+    cpu->published = NULL;
+    int result = mmio_complete(cpu) ? 0 : run_loop(cpu);
+    if (result == -EINTR)
+        cpu->run->exit_reason = KVM_EXIT_INTR;
+    cpu->run->if_flag = !!(cpu->rflags & FLAG_IF);
+    cpu->run->ready_for_interrupt_injection = extint_ready(cpu);
+    cpu->run->cr8 = lapic_cr8(cpu);
+    cpu->run->apic_base = cpu->msr.apic_base;
+    fpu_save(cpu);
+    signal_thread_leave();
+    world_leave(cpu);
+    return result;
+}

@@ -1,0 +1,120 @@
+// Re-encoded instructions fault on the host exactly where they would fault in the guest: #DE, #MF, #XM, the #GP of a
+// misaligned MOVAPS, #UD. The host kernel turns that into a signal; the handler here turns it back into the guest's exception: it finds
+// the guest instruction by the block's sites, and makes the interrupted context go on at the block exit with the reason.
+// A request to stop arrives the same way, as a fault on reading through cpu->jump.
+//
+// Which vCPU a thread runs is thread-local because a signal handler has no other argument.
+#include "engine/soft/signal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "engine/soft/block.h"
+
+enum { SIGNAL_STACK_BYTES = 64 << 10, TRAP_PF = 14 };
+
+static _Thread_local struct cpu *signal_cpu;
+
+static const struct block_site *site_at(const struct block *block, const u8 *host)
+{
+    u32 offset = (u32)(host - block->host), low = 0, high = block->site_count;
+    while (low < high) {
+        u32 middle = low + (high - low) / 2;
+        if (block->site[middle].host <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? &block->site[low - 1] : NULL;
+}
+
+static bool locate(struct cpu *cpu, const ucontext_t *context)
+{
+    struct code_cache *code = cpu->vm->code;
+    const u8 *host = (const u8 *)context->uc_mcontext.gregs[REG_RIP];
+    if (host >= code->glue.jump && host < code->glue.jump_end) {
+        cpu->rip = (u64)context->uc_mcontext.gregs[REG_R14];
+        return true;
+    }
+    const struct block *block = code_block_at(code, host);
+    const struct block_site *site = block ? site_at(block, host) : NULL;
+    if (!site)
+        return false;
+    cpu->rip = cpu->code_base + site->position;
+    if (!cpu_code64(cpu))
+        cpu->rip = (u32)cpu->rip;
+    u64 eflags = (u64)context->uc_mcontext.gregs[REG_EFL];
+    if (site->flags_live)
+        cpu->flags = ((eflags & 0xff) | 2) << 8 | (eflags >> 11 & 1);
+    return true;
+}
+
+static bool handle(ucontext_t *context)
+{
+    struct cpu *cpu = signal_cpu;
+    greg_t *regs = context->uc_mcontext.gregs;
+    if (!cpu || !code_contains(cpu->vm->code, (const u8 *)regs[REG_RIP]) || !locate(cpu, context))
+        return false;
+    bool poll = regs[REG_TRAPNO] == TRAP_PF;
+    if (poll && (u64)regs[REG_CR2] >= 65536)
+        return false; // not through cpu->jump: generated code is wrong
+    cpu->exit_kind = poll ? EXIT_POLL : EXIT_FAULT;
+    cpu->exit_argument = (u32)regs[REG_TRAPNO];
+    regs[REG_RIP] = (greg_t)cpu->vm->code->glue.exit;
+    return true;
+}
+
+static void handler(int number, siginfo_t *info, void *context)
+{
+    (void)info;
+    int saved = errno;
+    if (!handle(context))
+        signal(number, SIG_DFL); // the fault happens again and ends the process as it should
+    errno = saved;
+}
+
+static int install_result;
+
+static void install(void)
+{
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+    struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    sigemptyset(&action.sa_mask);
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+        if (sigaction(signals[i], &action, NULL) < 0)
+            install_result = -errno;
+}
+
+int signal_install(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install);
+    return install_result;
+}
+
+void signal_thread_enter(struct cpu *cpu)
+{
+    signal_cpu = cpu;
+    u64 thread = (u64)pthread_self();
+    if (cpu->thread == thread)
+        return;
+    cpu->thread = thread;
+    if (!cpu->signal_stack) {
+        void *stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        cpu->signal_stack = stack == MAP_FAILED ? NULL : stack;
+    }
+    stack_t stack = { .ss_sp = cpu->signal_stack, .ss_size = SIGNAL_STACK_BYTES };
+    sigaltstack(&stack, NULL);
+}
+
+void signal_thread_leave(void) { signal_cpu = NULL; }
+
+void signal_stack_release(struct cpu *cpu)
+{
+    if (cpu->signal_stack)
+        munmap(cpu->signal_stack, SIGNAL_STACK_BYTES);
+}

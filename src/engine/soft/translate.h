@@ -1,0 +1,92 @@
+// What the files that translate share: the block being made, and the emitters by room: probe.c (memory operands), copy.c (re-encoding),
+// flow.c (branches and stack). translate.c decodes, works out which flags live, and calls them.
+#pragma once
+
+#include <Zydis/Zydis.h>
+
+#include "engine/soft/block.h"
+#include "engine/soft/opcode.h"
+
+enum { TRANSLATE_INSNS = 48, TRANSLATE_EXITS = 24, TRANSLATE_SLOW = 96, TRANSLATE_SITES = 288 };
+
+// Where the guest's arithmetic flags are at this point of the block.
+enum flags_place { FLAGS_LIVE = 1, FLAGS_MEMORY = 2, FLAGS_BOTH = 3 };
+
+struct decoded {
+    ZydisDecodedInstruction zydis;
+    ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+    const struct opcode *opcode;
+    const u8 *bytes;
+    u16 position;    // in the page
+    u8 reads, kills; // arithmetic flags, as bits of FLAGS_ARITHMETIC shifted by flag_bit()
+    u8 writes;
+    u8 live_out;     // needed by something behind this instruction
+};
+
+// A memory access that leaves the hot path, to be emitted behind the block.
+struct translation;
+
+struct slow_path {
+    u8 *from;           // rel32 of the jump that leads here
+    const u8 *resume;   // executable: continues with the host address in R14
+    const u8 *done;     // executable: behind the instruction (writes only)
+    struct decoded *decoded;
+    u8 size, access;    // access: 1 read, 2 write, 3 both
+    u8 flags_before, flags_after; // enum flags_place
+    void (*operation)(struct translation *, struct decoded *); // writes: the access itself, host address in R14
+};
+
+struct translation {
+    struct emit e;
+    struct code_cache *code;
+    struct block *block;
+    mode_word mode;
+    struct decoded insn[TRANSLATE_INSNS];
+    unsigned count;
+    enum flags_place flags;
+    struct slow_path slow[TRANSLATE_SLOW];
+    unsigned slow_count;
+    struct block_exit exit[TRANSLATE_EXITS];
+    unsigned exit_count;
+    struct block_site site[TRANSLATE_SITES];
+    unsigned site_count;
+    unsigned page_bytes;    // of the page from its start that decoding may use
+    bool ended;             // the last instruction leaves the block on all paths
+};
+
+
+
+void site_add(struct translation *t, const struct decoded *d, bool flags_live, bool target);
+
+// cpu->site packs what C has to know when generated code calls it in the middle of an instruction.
+#define SITE(position, length, flags_live) ((u32)(position) | (u32)(length) << 13 | (u32)(flags_live) << 17)
+#define SITE_POSITION(site) ((site) & 0x1fff)
+#define SITE_LENGTH(site) ((site) >> 13 & 0xf)
+#define SITE_FLAGS_LIVE(site) ((site) >> 17 & 1)
+enum { SLOW_READ = 1, SLOW_WRITE = 2 };
+
+// probe.c
+void probe_flags(struct translation *t, struct decoded *d);                                   // saves live flags before a probe
+void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // -> R14
+void probe_effective(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op); // R14 = effective address, no segment
+void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access);     // R14 linear -> host
+struct slow_path *probe_last(struct translation *t);
+void probe_slow_paths(struct translation *t);                                                  // behind the block
+void flags_to_memory(struct translation *t);
+void flags_to_live(struct translation *t, unsigned scratch);
+
+// copy.c
+bool copy_emit(struct translation *t, struct decoded *d);
+void copy_operation(struct translation *t, struct decoded *d); // the re-encoded instruction alone, host address in R14
+const ZydisDecodedOperand *copy_memory_operand(const struct decoded *d); // the one it accesses, or NULL
+unsigned copy_access(const struct decoded *d, const ZydisDecodedOperand *op);
+void copy_load_gpr(struct translation *t, unsigned host, unsigned guest); // host register = guest register
+void copy_store_gpr(struct translation *t, unsigned host, unsigned guest);
+
+// flow.c
+void flow_emit(struct translation *t, struct decoded *d);
+void stack_emit(struct translation *t, struct decoded *d);
+void flow_fallthrough(struct translation *t, unsigned position);
+void flow_system(struct translation *t, struct decoded *d);
+void flow_leave(struct translation *t, struct decoded *d, enum exit_kind kind, u32 argument);
+void flow_exits(struct translation *t); // stubs of unlinked exits, behind the block
