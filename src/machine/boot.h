@@ -63,6 +63,7 @@ enum boot_mode { BOOT_PROTECTED, BOOT_LONG };
 
 struct boot_plan {
     const char *protocol; // "multiboot", "linux", "pvh"
+    bool legacy;          // the image may count on what a PC's BIOS left behind (firmware.h)
     struct boot_segment segments[BOOT_SEGMENTS];
     unsigned count;
     enum boot_mode mode;

@@ -193,6 +193,7 @@ int boot_multiboot_plan(struct boot_plan *plan, const struct boot_config *config
         return error_set(error, "%s: its Multiboot header requires features nidus does not know (flags %#x)",
                          config->kernel.name, unknown);
     plan->protocol = "multiboot";
+    plan->legacy = true;
     plan->mode = BOOT_PROTECTED;
     plan->rax = MULTIBOOT_LOADED;
     struct multiboot_info *info = boot_plan_scratch(plan, sizeof *info);

@@ -8,22 +8,8 @@
 #include <string.h>
 
 #include "machine/cpuid.h"
+#include "machine/firmware.h"
 #include "worker/vm.h"
-
-// Without firmware nobody turns the caches on: all of memory write-back; what must not be cached says so in the page
-// tables, as every guest of today does (SDM volume 3, 11.11.2.1).
-static int vcpu_set_caches(struct vcpu *vcpu, struct error *error)
-{
-    enum { MTRR_DEFAULT_TYPE = 0x2ff, MTRR_ENABLE = 1 << 11, MTRR_WRITE_BACK = 6 };
-    _Alignas(struct kvm_msrs) u8 space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
-    struct kvm_msrs *msrs = (struct kvm_msrs *)space;
-    msrs->nmsrs = 1;
-    msrs->entries[0] = (struct kvm_msr_entry){.index = MTRR_DEFAULT_TYPE, .data = MTRR_ENABLE | MTRR_WRITE_BACK};
-    int result = vcpu->vm->engine->vcpu_ioctl(vcpu->handle, KVM_SET_MSRS, msrs);
-    return result < 0 ? error_set(error, "processor %u: the %s engine refuses its memory types: %s", vcpu->id,
-                                  vcpu->vm->engine->name, strerror(-result))
-                      : 0;
-}
 
 static int vcpu_set_waiting(struct vcpu *vcpu, struct error *error)
 {
@@ -41,8 +27,8 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id, struct error *err
     if (vm->engine->vcpu_create(vm->engine_vm, id, &vcpu->handle, error))
         return -1;
     vcpu->run = vm->engine->vcpu_run_area(vcpu->handle);
-    if (!cpuid_set(vm->engine, vm->engine_vm, vcpu->handle, &cpuid, id, error) && !vcpu_set_caches(vcpu, error) &&
-        !vcpu_set_waiting(vcpu, error))
+    if (!cpuid_set(vm->engine, vm->engine_vm, vcpu->handle, &cpuid, id, error) &&
+        !firmware_processor(vm->engine, vcpu->handle, id, error) && !vcpu_set_waiting(vcpu, error))
         return 0;
     vcpu_destroy(vcpu);
     return -1;

@@ -20,7 +20,7 @@ struct vcpu {
     bool started;
 };
 
-// The processor as firmware would leave it: CPUID set, caches on, all but the first waiting for INIT and SIPI.
+// The processor as firmware would leave it: CPUID set, all but the first waiting for INIT and SIPI.
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id, struct error *error);
 int vcpu_start(struct vcpu *vcpu, struct error *error);
 void vcpu_kick(struct vcpu *vcpu);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "machine/boot.h"
+#include "machine/firmware.h"
 #include "worker/file.h"
 
 struct vm_images {
@@ -127,6 +128,8 @@ int vm_boot(const struct run_options *options, struct board *board, const struct
         vm_images_config(images, options, board);
         result = boot_plan_make(&images->plan, &images->config, error);
     }
+    if (!result && images->plan.legacy)
+        firmware_legacy(board);
     if (!result)
         result = vm_images_write(images, board_memory(board), error);
     if (!result)
