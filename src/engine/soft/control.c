@@ -133,7 +133,8 @@ static void control_write(struct cpu *cpu, const struct insn *insn)
         control_set_cr4(cpu, value);
         break;
     case 8:
-        lapic_set_cr8(cpu, value);
+        if (!intercept_cr8_write(cpu, value))
+            lapic_set_cr8(cpu, value);
         event_unmasked(cpu);
         break;
     default:

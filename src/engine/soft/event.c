@@ -33,6 +33,8 @@ static void event_delivered(struct cpu *cpu, const struct event *event, u64 rip)
     cpu->event.valid = false;
     cpu->delivering.valid = false;
     cpu_mode_update(cpu);
+    if (UNLIKELY(cpu->guest_mode))
+        intercept_retired(cpu);
 }
 
 static void event_deliver_real(struct cpu *cpu, const struct event *event)

@@ -368,6 +368,15 @@ static void intercept_windows(struct cpu *cpu)
     apic_deliver_virtual(cpu);
 }
 
+static void intercept_timer(struct cpu *cpu)
+{
+    u64 now = vmx_host_tsc(), deadline = cpu->vmx->timer_deadline;
+    if (now >= deadline)
+        vmx_exit(cpu, REASON_PREEMPTION_TIMER, 0);
+    if (lapic_alarm_rang(cpu))
+        lapic_alarm_set(cpu, deadline - now);
+}
+
 void intercept_boundary(struct cpu *cpu)
 {
     struct vmx *vmx = cpu->vmx;
@@ -378,8 +387,8 @@ void intercept_boundary(struct cpu *cpu)
     }
     if (cpu->pending_debug && !(cpu->interruptibility & BLOCKING_MOV_SS))
         return;
-    if (vmx->pin & PIN_PREEMPTION_TIMER && vmx_host_tsc() >= vmx->timer_deadline)
-        vmx_exit(cpu, REASON_PREEMPTION_TIMER, 0);
+    if (vmx->pin & PIN_PREEMPTION_TIMER)
+        intercept_timer(cpu);
     intercept_windows(cpu);
 }
 

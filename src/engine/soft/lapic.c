@@ -70,7 +70,7 @@ int lapic_create(struct cpu *cpu)
     cpu->lapic = calloc(1, sizeof *cpu->lapic);
     if (!cpu->lapic)
         return -ENOMEM;
-    cpu->lapic->expiry = LAPIC_NEVER;
+    cpu->lapic->expiry = cpu->lapic->alarm = LAPIC_NEVER;
     int result = lapic_timer_create(cpu);
     if (result) {
         free(cpu->lapic);

@@ -33,5 +33,8 @@ int lapic_acknowledge(struct cpu *cpu);                             // IRR -> IS
 int lapic_deliver_msi(struct engine_vm *vm, const struct kvm_msi *msi); // any thread; > 0 delivered, 0 not
 u64 lapic_next_timer(const struct cpu *cpu);                        // CLOCK_MONOTONIC ns of the next expiry, ~0: none
 void lapic_timer_expire(struct cpu *cpu);                           // own thread, when REQUEST_EVENT was set by the timer
+void lapic_alarm_set(struct cpu *cpu, u64 ticks);                     // another REQUEST_EVENT, after so many ticks of the host TSC
+void lapic_alarm_cancel(struct cpu *cpu);
+bool lapic_alarm_rang(const struct cpu *cpu);                         // it has been, and has to be set again if it is still wanted
 int lapic_get(struct cpu *cpu, struct kvm_lapic_state *state);
 int lapic_set(struct cpu *cpu, const struct kvm_lapic_state *state);

@@ -47,6 +47,7 @@ struct lapic {
     u32 errors;              // not yet visible in the ESR
     u64 deadline;            // IA32_TSC_DEADLINE
     u64 expiry;              // CLOCK_MONOTONIC ns of the timer's next expiry, LAPIC_NEVER
+    u64 alarm;               // the same of the VMX preemption timer, which shares the thread
     u64 eoi[4];              // vectors whose EOI the board has to be told of
     bool eoi_waiting;
 };

@@ -135,9 +135,31 @@ static void timer_arm(struct cpu *cpu, u64 expiry)
 {
     struct lapic_clock *clock = cpu->vm->lapic_clock;
     cpu->lapic->expiry = expiry;
+    if (cpu->lapic->alarm < expiry)
+        expiry = cpu->lapic->alarm;
     atomic_store(&clock->wake[cpu->id], expiry);
     if (expiry < atomic_load(&clock->sleeping_until))
         timer_poke(clock);
+}
+
+static u64 timer_ns(const struct cpu *cpu, u64 ticks) // rounded up: a timer that comes too early has to come again
+{
+    u64 khz = cpu->vm->tsc_khz;
+    return khz ? ticks / khz * 1000000 + (ticks % khz * 1000000 + khz - 1) / khz : ticks;
+}
+
+void lapic_alarm_set(struct cpu *cpu, u64 ticks)
+{
+    cpu->lapic->alarm = timer_now() + timer_ns(cpu, ticks);
+    if (cpu->lapic->alarm < atomic_load(&cpu->vm->lapic_clock->wake[cpu->id]))
+        timer_arm(cpu, cpu->lapic->expiry);
+}
+
+void lapic_alarm_cancel(struct cpu *cpu) { cpu->lapic->alarm = LAPIC_NEVER; }
+
+bool lapic_alarm_rang(const struct cpu *cpu)
+{
+    return atomic_load(&cpu->vm->lapic_clock->wake[cpu->id]) > cpu->lapic->alarm;
 }
 
 static unsigned timer_mode(const struct lapic *lapic) { return lapic_get_reg(lapic, APIC_LVT_TIMER) >> 17 & 3; }
@@ -228,16 +250,14 @@ u64 lapic_deadline_read(struct cpu *cpu) { return cpu->lapic->deadline; }
 static void timer_arm_deadline(struct cpu *cpu)
 {
     struct lapic *lapic = cpu->lapic;
-    u64 left = lapic->deadline - timer_guest_tsc(cpu), khz = cpu->vm->tsc_khz;
+    u64 left = lapic->deadline - timer_guest_tsc(cpu);
     if ((s64)left <= 0) {
         lapic->deadline = 0;
         lapic_timer_stop(cpu);
         timer_fire(cpu);
         return;
     }
-    // Rounded up: a timer that comes too early has to come again.
-    u64 ns = khz ? left / khz * 1000000 + (left % khz * 1000000 + khz - 1) / khz : left;
-    timer_arm(cpu, timer_now() + ns);
+    timer_arm(cpu, timer_now() + timer_ns(cpu, left));
 }
 
 void lapic_deadline_write(struct cpu *cpu, u64 tsc)

@@ -18,6 +18,7 @@
 #include "engine/soft/signal.h"
 #include "engine/soft/slow.h"
 #include "engine/soft/translate.h"
+#include "engine/soft/vmx/vmx.h"
 #include "engine/soft/world.h"
 
 enum { HWCAP2_FSGSBASE_BIT = 1 << 1 };
@@ -233,6 +234,7 @@ static void run_requests(struct cpu *cpu)
     if (request & REQUEST_FLUSH) {
         atomic_fetch_and(&cpu->request, ~(u32)REQUEST_FLUSH);
         tlb_flush_all(cpu);
+        vmx_slots_changed(cpu);
     }
     if (request & REQUEST_EVENT)
         atomic_fetch_and(&cpu->request, ~(u32)REQUEST_EVENT);
@@ -254,8 +256,8 @@ static void step_trap(struct cpu *cpu)
 
 static void run_code(struct cpu *cpu)
 {
-    bool step = cpu->rflags & FLAG_TF;
-    cpu->one = step || cpu->mmio_reads || cpu->interruptibility & BLOCKING_MOV_SS;
+    bool step = cpu->rflags & FLAG_TF, trap = vmx_single_step(cpu);
+    cpu->one = step || trap || cpu->mmio_reads || cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI);
     const u8 *code = cpu->one ? code_find_one(cpu) : code_find(cpu);
     cpu->stepping = step;
     while (code && (publish(cpu) || cpu->one)) {
@@ -266,6 +268,8 @@ static void run_code(struct cpu *cpu)
             cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
     }
     step_trap(cpu);
+    if (UNLIKELY(trap))
+        intercept_retired(cpu);
 }
 
 // Whether the board may inject its PIC's interrupt now (KVM_INTERRUPT).

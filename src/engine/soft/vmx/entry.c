@@ -2,6 +2,7 @@
 // has no effect; from then on the guest's values go straight from the VMCS page into struct cpu.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
+#include "engine/soft/lapic.h"
 #include "engine/soft/vmx/apic.h"
 #include "engine/soft/vmx/check.h"
 #include "engine/soft/vmx/state.h"
@@ -110,8 +111,11 @@ static void entry_load_activity(struct cpu *cpu, const struct vmcs *vmcs)
         cpu->mp_state = KVM_MP_STATE_HALTED;
     entry_inject(cpu, vmcs);
     apic_enter(cpu);
-    if (vmx->pin & PIN_PREEMPTION_TIMER)
-        vmx->timer_deadline = vmx_host_tsc() + ((u64)vmcs->preemption_timer << VMX_TIMER_SHIFT);
+    if (vmx->pin & PIN_PREEMPTION_TIMER) {
+        u64 ticks = (u64)vmcs->preemption_timer << VMX_TIMER_SHIFT;
+        vmx->timer_deadline = vmx_host_tsc() + ticks;
+        lapic_alarm_set(cpu, ticks);
+    }
 }
 
 static void entry_trace(struct cpu *cpu, const struct vmcs *vmcs)

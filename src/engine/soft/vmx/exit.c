@@ -2,6 +2,7 @@
 // flushed unless the architecture says so, because exits are what nested virtualization spends its time on.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
+#include "engine/soft/lapic.h"
 #include "engine/soft/vmx/state.h"
 
 enum { ABORT_MSR_STORE = 1, ABORT_PDPTE = 2, ABORT_MSR_LOAD = 4 }; // VMX-abort indicators (SDM 3C 28.7)
@@ -145,6 +146,8 @@ static _Noreturn void exit_to_host(struct cpu *cpu, struct vmcs *vmcs, u32 block
 {
     if (!cpu->vpid)
         tlb_flush_vpid(cpu, 0, false);
+    if (cpu->vmx->pin & PIN_PREEMPTION_TIMER)
+        lapic_alarm_cancel(cpu);
     cpu->guest_mode = false;
     cpu->eptp = 0;
     cpu->vpid = 0;

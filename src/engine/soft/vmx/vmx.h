@@ -131,12 +131,6 @@ static inline bool vmx_single_step(const struct cpu *cpu)
 // Virtual NMIs: BLOCKING_NMI stands for virtual-NMI blocking, and real NMIs are never blocked.
 static inline bool vmx_virtual_nmis(const struct cpu *cpu) { return cpu->guest_mode && cpu->vmx->pin & PIN_VIRTUAL_NMI; }
 
-// Host TSC at which the preemption timer expires, ~0: none. The run loop's timer takes the earlier of this and the APIC's.
-static inline u64 vmx_next_timer(const struct cpu *cpu)
-{
-    return cpu->guest_mode && cpu->vmx->pin & PIN_PREEMPTION_TIMER ? cpu->vmx->timer_deadline : ~0ull;
-}
-
 // What follows is shared by the files of this directory.
 
 // Controls and pages of the current VMCS, as guest mode wants them (at VM entry, and when guest mode is restored).
