@@ -6,7 +6,8 @@
 // A direct exit leaves by whichever holds at that point and is linked to the fitting entry, so that flags which the
 // successor overwrites are neither saved nor restored; indirect exits always leave them in memory.
 //
-// Threads: one cache per VM. Lookups are lock-free; translating, linking and dropping hold the cache's lock. The memory of
+// Threads: one cache per VM. Lookups are lock-free; translating, linking and dropping hold the cache's lock, never longer than
+// that takes and never while the world is being stopped. The memory of
 // dropped blocks is reused only after a flush with the world stopped, so a vCPU that has just found a block may enter it.
 #pragma once
 

@@ -192,13 +192,6 @@ static void fetch_fill(struct cpu *cpu, struct fetch *fetch, u64 linear)
     }
 }
 
-static void code_lock(struct cpu *cpu)
-{
-    // Whoever stops the world may need this lock, so a vCPU that waits for it counts as stopped.
-    while (pthread_mutex_trylock(&cpu->vm->code->lock))
-        world_pause(cpu);
-}
-
 // Still claimed once the lock is held? A write may have ended an announcement that had no blocks.
 static bool page_claimed(struct cpu *cpu, u64 gpa)
 {
@@ -216,7 +209,7 @@ static void fetch_locked(struct cpu *cpu, struct fetch *fetch, u64 linear)
             page_claim(cpu, fetch->gpa2);
             fetch_fill(cpu, fetch, linear); // the bytes as they are now that nobody can change them unseen
         }
-        code_lock(cpu);
+        pthread_mutex_lock(&cpu->vm->code->lock);
         if (page_claimed(cpu, fetch->gpa) && (!fetch->crossing || page_claimed(cpu, fetch->gpa2)))
             return;
         pthread_mutex_unlock(&cpu->vm->code->lock);
@@ -316,7 +309,7 @@ const u8 *code_link(struct cpu *cpu, u32 exit_id)
     struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word);
     if (block->gpa2 != ~0ull || code->flushes != flushes)
         return block->entry_memory;
-    code_lock(cpu);
+    pthread_mutex_lock(&code->lock);
     if (!exit->target && !exit->from->dropped && !block->dropped && code->flushes == flushes) {
         exit->target = block;
         exit->next = block->incoming;
@@ -404,10 +397,7 @@ static bool page_written(struct engine_vm *vm, struct cpu *cpu, struct ram_page 
     struct code_cache *code = vm->code;
     bool own = false;
     u64 frame = align_down(gpa, PAGE_BYTES);
-    if (cpu)
-        code_lock(cpu);
-    else
-        pthread_mutex_lock(&code->lock);
+    pthread_mutex_lock(&code->lock);
     struct block *block = atomic_load(&page->blocks);
     while (block && block != &page_marker) {
         struct block *next = align_down(block->gpa, PAGE_BYTES) == frame ? block->page_next : block->page2_next;

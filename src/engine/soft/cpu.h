@@ -105,7 +105,6 @@ enum cpu_request {
     REQUEST_LEAVE = 1 << 0,      // KVM_RUN returns -EINTR
     REQUEST_EVENT = 1 << 1,      // look for deliverable interrupts, NMI, INIT, SIPI, timers
     REQUEST_STOP = 1 << 2,       // stop-the-world (code cache flush, memory slots): wait for the VM's resume
-    REQUEST_PROTECT = 1 << 3,    // drop write tags of pages in the VM's protect queue
     REQUEST_FLUSH = 1 << 4,      // drop all translations (memory slots or dirty logging changed)
 };
 

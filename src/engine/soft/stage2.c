@@ -85,24 +85,34 @@ static bool ept_mark(struct cpu *cpu, struct ept_walk *walk, unsigned wanted)
     return true;
 }
 
-void stage2_walk(struct cpu *cpu, const struct stage2_access *access, struct stage2 *result)
+enum stage2_end stage2_resolve(struct cpu *cpu, const struct stage2_access *access, struct stage2 *result)
 {
     struct ept_walk walk = {.gpa = access->gpa};
+    *result = (struct stage2){.gpa = access->gpa};
     for (unsigned tries = 0;; tries++) {
         enum ept_end end = ept_walk(cpu, &walk);
         if (end == EPT_MISCONFIGURED)
-            intercept_ept_misconfiguration(cpu, access->gpa);
-        unsigned rights = end == EPT_MAPPED ? walk.rights : 0;
-        if (access->wanted & ~rights)
-            intercept_ept_violation(cpu, access->gpa, access->linear, access->linear_valid, access->walk, access->wanted,
-                                    rights);
+            return STAGE2_MISCONFIGURATION;
+        result->allowed = end == EPT_MAPPED ? walk.rights : 0;
+        if (access->wanted & ~result->allowed)
+            return STAGE2_VIOLATION;
         if (!stage2_flags(cpu) || LIKELY(ept_mark(cpu, &walk, access->wanted)) || tries == EPT_TRIES)
             break;
     }
     result->gpa = walk.page | (access->gpa & ((1ull << walk.page_bits) - 1));
-    result->allowed = walk.rights;
     if (stage2_flags(cpu) && !(walk.value[walk.count - 1] & EPT_DIRTY))
         result->allowed &= ~(1u << ACCESS_WRITE);
+    return STAGE2_MAPPED;
+}
+
+void stage2_walk(struct cpu *cpu, const struct stage2_access *access, struct stage2 *result)
+{
+    enum stage2_end end = stage2_resolve(cpu, access, result);
+    if (end == STAGE2_MISCONFIGURATION)
+        intercept_ept_misconfiguration(cpu, access->gpa);
+    if (end == STAGE2_VIOLATION)
+        intercept_ept_violation(cpu, access->gpa, access->linear, access->linear_valid, access->walk, access->wanted,
+                                result->allowed);
 }
 
 bool stage2_look(struct cpu *cpu, u64 gpa, u64 *result)

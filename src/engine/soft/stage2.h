@@ -21,6 +21,11 @@ struct stage2 {
 // writing (SDM 3C 29.3.5).
 static inline bool stage2_flags(const struct cpu *cpu) { return cpu->eptp & 1 << 6; }
 
+enum stage2_end { STAGE2_MAPPED, STAGE2_VIOLATION, STAGE2_MISCONFIGURATION };
+
+// The walk itself, with its accessed and dirty flags. `allowed` of a violation is what the entries allow together.
+enum stage2_end stage2_resolve(struct cpu *cpu, const struct stage2_access *access, struct stage2 *result);
+
 // A walk without a second stage is the identity. Violations and misconfigurations leave by intercept.h and do not return.
 void stage2_walk(struct cpu *cpu, const struct stage2_access *access, struct stage2 *result);
 
