@@ -349,7 +349,7 @@ void insn_rdmsr(struct cpu *cpu, const struct insn *insn)
     u64 value;
     if (cpu->guest_mode)
         intercept_msr(cpu, msr, false);
-    if (!msr_read(cpu, msr, &value, false))
+    if (!intercept_x2apic(cpu, msr, false, &value) && !msr_read(cpu, msr, &value, false))
         cpu_raise_code(cpu, VECTOR_GP, 0);
     cpu->gpr[RAX] = (u32)value;
     cpu->gpr[RDX] = value >> 32;
@@ -361,7 +361,8 @@ void insn_wrmsr(struct cpu *cpu, const struct insn *insn)
     u32 msr = cpu->gpr[RCX];
     if (cpu->guest_mode)
         intercept_msr(cpu, msr, true);
-    if (!msr_write(cpu, msr, (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32, false))
+    u64 value = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+    if (!intercept_x2apic(cpu, msr, true, &value) && !msr_write(cpu, msr, value, false))
         cpu_raise_code(cpu, VECTOR_GP, 0);
 }
 

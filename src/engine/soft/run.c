@@ -234,7 +234,6 @@ static void run_requests(struct cpu *cpu)
     if (request & REQUEST_FLUSH) {
         atomic_fetch_and(&cpu->request, ~(u32)REQUEST_FLUSH);
         tlb_flush_all(cpu);
-        vmx_slots_changed(cpu);
     }
     if (request & REQUEST_EVENT)
         atomic_fetch_and(&cpu->request, ~(u32)REQUEST_EVENT);
