@@ -256,7 +256,8 @@ static inline struct virtqueue_used_element driver_wait_used(struct driver *driv
     struct driver_queue *queue = &driver->queues[number];
     struct virtqueue_used_element element;
     // With the event index: an interrupt for the very next element, please.
-    driver_put16(driver, queue->available + 4 + queue->size * 2u, queue->seen_used);
+    u16 *event = memory_pointer(driver->memory, queue->available + 4 + queue->size * 2u, 2);
+    __atomic_store_n(event, queue->seen_used, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     DRIVER_WAIT(driver, driver_get16(driver, queue->used + 2) != queue->seen_used);
     assert_true(memory_read(driver->memory, queue->used + 4 + (queue->seen_used % queue->size) * 8u, &element, 8));
