@@ -301,7 +301,7 @@ static struct kvm_run *soft_vcpu_run_area(struct engine_vcpu *vcpu) { return cpu
 
 static int soft_set_cpuid(struct cpu *cpu, const struct kvm_cpuid2 *cpuid)
 {
-    int result = cpuid_set(cpu, cpuid->entries, cpuid->nent);
+    int result = cpuid_install(cpu, cpuid->entries, cpuid->nent);
     if (!result)
         cpu_mode_update(cpu);
     return result;
