@@ -169,12 +169,6 @@ void insn_invpcid(struct cpu *cpu, const struct insn *insn)
     }
 }
 
-u64 cpu_tsc(const struct cpu *cpu)
-{
-    u64 tsc = __builtin_ia32_rdtsc() + cpu->tsc_offset;
-    return cpu->guest_mode ? tsc + intercept_tsc_offset(cpu) : tsc;
-}
-
 static void flags_read_tsc(struct cpu *cpu)
 {
     u64 tsc = cpu_tsc(cpu);
