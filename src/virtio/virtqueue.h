@@ -50,7 +50,7 @@ struct virtqueue_state {
     u64 descriptors, driver, device; // guest addresses of table, available ring and used ring
     u16 size;
     u16 vector; // opaque here: the transport's interrupt vector
-    bool enabled;
+    u8 enabled; // not bool: it may come from a file
     u16 next_available; // the next entry of the available ring to take
     u16 next_used;      // the next entry of the used ring to fill
     u16 signalled;      // next_used when the guest was last asked whether it wants an interrupt
