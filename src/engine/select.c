@@ -5,6 +5,7 @@
 
 static const struct engine *const engines[] = {
     &engine_kvm,
+    &engine_soft,
 };
 
 const struct engine *const *engine_list(unsigned *count)
