@@ -324,10 +324,12 @@ void *access_slow(struct cpu *cpu, u64 linear, unsigned size, unsigned access)
     const bool read = access & 1, write = access & 2;
     struct access_loan *loan = &cpu->loan;
     loan->data = NULL;
+    cpu->code_changed = false;
     struct part part[2];
     unsigned parts = access_parts(cpu, cpu->tlb, linear, size, write ? ACCESS_WRITE : ACCESS_READ, part);
-    // Directly where it is possible, pages with code included: only then is a LOCK prefix what it says.
-    bool direct = part[0].host && !part[0].apic;
+    // Directly where it is possible, pages with code included: only then is a LOCK prefix what it says. But a write to the
+    // translation being executed goes through access_commit, behind which that is left.
+    bool direct = part[0].host && !part[0].apic && !cpu->code_changed;
     if (parts == 2)
         direct = direct && !part[1].apic && part[1].host == part[0].host + part[0].bytes;
     if (LIKELY(direct))

@@ -221,6 +221,7 @@ struct cpu {
     struct mmio_fragment mmio_read[CPU_MMIO_FRAGMENTS], mmio_write[CPU_MMIO_FRAGMENTS];
     u8 mmio_reads, mmio_reads_used, mmio_writes, mmio_writes_sent;
     u8 mmio_exit; // enum mmio_exit
+    u64 mmio_rip; // of the instruction that KVM_RUN returned for
     struct io_pending io;
 
     // Translation.

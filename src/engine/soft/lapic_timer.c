@@ -49,12 +49,14 @@ static u64 timer_earliest(struct lapic_clock *clock)
 static void timer_tell(struct engine_vm *vm, u64 now)
 {
     struct lapic_clock *clock = vm->lapic_clock;
+    pthread_mutex_lock(&vm->lock); // or a vCPU could be destroyed while it is told
     for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++) {
         u64 at = atomic_load(&clock->wake[i]);
         // Lost to a vCPU that has just moved it, which then needs no telling.
         if (at <= now && atomic_compare_exchange_strong(&clock->wake[i], &at, LAPIC_NEVER))
             cpu_request(vm->cpu[i], REQUEST_EVENT);
     }
+    pthread_mutex_unlock(&vm->lock);
 }
 
 static void timer_sleep(struct lapic_clock *clock, u32 changes, u64 until)
@@ -116,8 +118,8 @@ void lapic_timer_destroy(struct cpu *cpu)
 {
     struct engine_vm *vm = cpu->vm;
     struct lapic_clock *clock = vm->lapic_clock;
-    atomic_store(&clock->wake[cpu->id], LAPIC_NEVER);
     pthread_mutex_lock(&vm->lock);
+    atomic_store(&clock->wake[cpu->id], LAPIC_NEVER);
     bool last = --clock->users == 0;
     pthread_mutex_unlock(&vm->lock);
     if (!last)

@@ -31,6 +31,7 @@ static void mmio_leave(struct cpu *cpu, enum mmio_exit kind, const struct mmio_f
 _Noreturn static void mmio_abandon(struct cpu *cpu)
 {
     cpu->mmio_reads_used = 0;
+    cpu->mmio_rip = cpu->rip;
     cpu->leave = true;
     cpu->leave_result = 0;
     cpu_resume(cpu);
@@ -51,6 +52,7 @@ u64 mmio_read(struct cpu *cpu, u64 gpa, unsigned size)
         return mmio_read_lapic(cpu, gpa, size);
     if (cpu->mmio_reads_used < cpu->mmio_reads) {
         const struct mmio_fragment *known = &cpu->mmio_read[cpu->mmio_reads_used];
+        cpu->mmio_exit = MMIO_NONE;
         if (known->gpa == gpa && known->size == size) {
             cpu->mmio_reads_used++;
             return known->data;
@@ -100,6 +102,7 @@ bool mmio_complete(struct cpu *cpu)
         struct mmio_fragment *fragment = &cpu->mmio_read[cpu->mmio_reads++];
         __builtin_memcpy(&fragment->data, cpu->run->mmio.data, 8);
         fragment->data &= ~0ull >> (64 - 8 * fragment->size);
+        cpu->mmio_exit = MMIO_REPLAY;
     }
     if (kind != MMIO_WRITE)
         return false;
@@ -109,6 +112,11 @@ bool mmio_complete(struct cpu *cpu)
 
 bool mmio_retire(struct cpu *cpu)
 {
+    if (UNLIKELY(cpu->mmio_exit == MMIO_REPLAY)) {
+        if (cpu->rip == cpu->mmio_rip)
+            return false;
+        cpu->mmio_exit = MMIO_NONE; // it went another way the second time
+    }
     cpu->mmio_reads = cpu->mmio_reads_used = 0;
     return cpu->mmio_writes && mmio_send(cpu);
 }

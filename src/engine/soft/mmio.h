@@ -6,7 +6,9 @@
 
 #include "engine/soft/cpu.h"
 
-enum mmio_exit { MMIO_NONE, MMIO_READ, MMIO_WRITE }; // what KVM_RUN last returned for (cpu->mmio_exit)
+// cpu->mmio_exit: what KVM_RUN last returned for; REPLAY: the answer is there, the instruction not yet begun again. Nothing,
+// no interrupt either, may come before it then (cpu->mmio_reads is not 0): devices notice being read twice.
+enum mmio_exit { MMIO_NONE, MMIO_READ, MMIO_WRITE, MMIO_REPLAY };
 
 bool mmio_is_lapic(const struct cpu *cpu, u64 gpa); // in the page of this CPU's own xAPIC
 

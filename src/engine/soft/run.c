@@ -295,7 +295,7 @@ static int run_loop(struct cpu *cpu)
             cpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
             return 0;
         }
-        if (!event_poll(cpu))
+        if (!cpu->mmio_reads && !event_poll(cpu)) // devices notice being read twice (mmio.h)
             run_wait(cpu);
         else if (!cpu->leave)
             run_code(cpu);
