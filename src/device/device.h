@@ -1,6 +1,6 @@
 // How a chip looks. A chip is a plain struct of its registers plus a `struct device_model`: a constant that says which
-// ports and memory it answers to and how it resets. It has no file descriptor, no thread and no clock: it is told
-// the time by a `struct clock`, asks for a call back by a `struct timer` (device/timer.h), and drives interrupt lines and
+// ports and memory it answers to and how it resets. It has no file descriptor, no thread and no clock: it is told the
+// time by a `struct clock`, asks for a call back by a `struct timer` (device/timer.h), and drives interrupt lines and
 // the like by `struct wire`. So the same chip runs on the board, in a unit test and in a saved state.
 //
 // Chips are not thread-safe: the board calls each under one lock of its choice.
@@ -40,8 +40,8 @@ enum device_space { DEVICE_NOWHERE, DEVICE_PORTS, DEVICE_MEMORY };
 typedef u64 device_read(void *chip, u64 offset, unsigned bytes);
 typedef void device_write(void *chip, u64 offset, unsigned bytes, u64 value);
 
-// `offset` counts from `base`. Accesses wider than `widest` arrive as several of that width at rising offsets, as an ISA
-// bus does it; an access never crosses the end of the range.
+// `offset` counts from `base`. Accesses wider than `widest` arrive as several of that width at rising offsets, as an
+// ISA bus does it; an access never crosses the end of the range.
 struct device_range {
     enum device_space space;
     u64 base;

@@ -1,4 +1,5 @@
-// See fwcfg.h. The interface is documented in QEMU's docs/specs/fw_cfg; there is no DMA form, and the feature word says so.
+// See fwcfg.h. The interface is documented in QEMU's docs/specs/fw_cfg; there is no DMA form, and the feature word says
+// so.
 #include "device/fwcfg.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-// The few items of QEMU's firmware configuration device that test programs and firmware ask for: signature, memory size,
-// processor counts, and a file directory that is empty. Port 0x510 selects an item, port 0x511 reads it byte by byte.
+// The few items of QEMU's firmware configuration device that test programs and firmware ask for: signature, memory
+// size, processor counts, and a file directory that is empty. Port 0x510 selects an item, port 0x511 reads it byte by
+// byte.
 #pragma once
 
 #include "device/device.h"

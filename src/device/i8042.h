@@ -1,6 +1,7 @@
 // The keyboard controller, without a keyboard: it answers the probes of operating systems (self test, command byte, no
-// device on either port), and pulses the processor's reset line, which is what it is really used for. Port 0x92, the PS/2
-// machines' faster way to the same two wires (A20, reset), is here too. A20 is always open; its bit is only remembered.
+// device on either port), and pulses the processor's reset line, which is what it is really used for. Port 0x92, the
+// PS/2 machines' faster way to the same two wires (A20, reset), is here too. A20 is always open; its bit is only
+// remembered.
 #pragma once
 
 #include "device/device.h"

@@ -1,6 +1,7 @@
-// The 82093AA I/O APIC, 24 pins, with the EOI register of its successors (version 0x20, ICH). It sends messages (MSI format)
-// to local APICs that live in the engine, and learns of their EOIs from KVM_EXIT_IOAPIC_EOI; so that the engine knows
-// which vectors are worth that exit, `routes` is called whenever the redirection table changed in a way that matters.
+// The 82093AA I/O APIC, 24 pins, with the EOI register of its successors (version 0x20, ICH). It sends messages (MSI
+// format) to local APICs that live in the engine, and learns of their EOIs from KVM_EXIT_IOAPIC_EOI; so that the engine
+// knows which vectors are worth that exit, `routes` is called whenever the redirection table changed in a way that
+// matters.
 #pragma once
 
 #include "device/device.h"

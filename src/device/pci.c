@@ -5,9 +5,11 @@
 
 enum {
     VENDOR = 0x00, DEVICE = 0x02, COMMAND = 0x04, STATUS = 0x06, REVISION = 0x08, CLASS = 0x09, CACHE_LINE = 0x0C,
-    BAR = 0x10, SUBSYSTEM_VENDOR = 0x2C, SUBSYSTEM = 0x2E, CAPABILITIES = 0x34, LINE = 0x3C, PIN = 0x3D, HEADER_END = 0x40,
+    BAR = 0x10, SUBSYSTEM_VENDOR = 0x2C, SUBSYSTEM = 0x2E, CAPABILITIES = 0x34, LINE = 0x3C, PIN = 0x3D,
+    HEADER_END = 0x40,
 };
-enum { COMMAND_IO = 1, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, COMMAND_INTX_OFF = 0x400, STATUS_INTX = 8, STATUS_CAPS = 16 };
+enum { COMMAND_IO = 1, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, COMMAND_INTX_OFF = 0x400 };
+enum { STATUS_INTX = 8, STATUS_CAPS = 16 };
 enum { MSIX_ID = 0x11, MSIX_BYTES = 12, MSIX_ENABLE = 0x8000, MSIX_MASK_ALL = 0x4000, ENTRY_MASKED = 1 };
 enum { MSIX_PBA = PCI_MSIX_MOST * 16, MSIX_BAR_BYTES = 4096 };
 static_assert(sizeof(struct pci_msix_entry) == 16, "an MSI-X table entry is 16 bytes (6.8.2)");
@@ -186,8 +188,8 @@ static int pci_init_bar(struct pci_function *function, unsigned index, struct er
     u64 least = pci_bar_is_io(bar) ? 4 : 16, most = pci_bar_is_io(bar) ? 256 : GIB(1);
     bool wide = bar->kind == PCI_BAR_MEMORY64;
     if (bar->bytes < least || bar->bytes > most || bar->bytes & (bar->bytes - 1))
-        return error_set(error, "PCI function %s: BAR %u of %lu bytes: must be a power of two, %lu to %lu", function->name,
-                         index, bar->bytes, least, most);
+        return error_set(error, "PCI function %s: BAR %u of %lu bytes: must be a power of two, %lu to %lu",
+                         function->name, index, bar->bytes, least, most);
     if (wide && (index == PCI_BARS - 1 || function->bars[index + 1].kind != PCI_BAR_NONE))
         return error_set(error, "PCI function %s: 64-bit BAR %u needs the next one's place", function->name, index);
     pci_put(function->config, at, 4, pci_bar_is_io(bar) ? 1 : wide ? 4 : 0);
@@ -204,8 +206,8 @@ int pci_capability(struct pci_function *function, u8 id, const void *body, const
 {
     unsigned at = function->capabilities_end;
     if (at + 2 + bytes > PCI_CONFIG_BYTES)
-        return error_set(error, "PCI function %s: capability 0x%x of %u bytes does not fit any more", function->name, id,
-                         bytes + 2);
+        return error_set(error, "PCI function %s: capability 0x%x of %u bytes does not fit any more",
+                         function->name, id, bytes + 2);
     function->config[at] = id;
     memcpy(function->config + at + 2, body, bytes);
     if (writable)

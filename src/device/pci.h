@@ -1,6 +1,6 @@
 // One PCI function: configuration space, base address registers, capabilities, MSI-X and INTx. A device fills the upper
-// part of the struct and attaches it to the board; everything below "State" belongs to pci.c. BARs are given addresses by
-// the host bridge at attach (there is no firmware that would), and the guest may move them.
+// part of the struct and attaches it to the board; everything below "State" belongs to pci.c. BARs are given addresses
+// by the host bridge at attach (there is no firmware that would), and the guest may move them.
 //
 // Threads: configuration space and BAR handlers are called under the board's lock, except BARs marked `unlocked`, whose
 // handlers may run on several vCPUs at once (doorbells). pci_msix_raise, pci_intx_set and pci_msix_enabled may be
@@ -51,8 +51,8 @@ struct pci_function {
     unsigned msix_vectors; // 0: none
     u8 msix_bar;           // index of a MEMORY BAR slot left PCI_BAR_NONE above: pci.c builds it (table, then PBA)
 
-    // Optional. For registers in configuration space that act (a capability's window into a BAR): `config_read` may refresh
-    // pci_config bytes before they are read, `config_written` sees what was just written. Offsets are absolute.
+    // Optional. For registers in configuration space that act (a capability's window into a BAR): `config_read` may
+    // refresh pci_config bytes before they are read, `config_written` sees what was just written. Offsets are absolute.
     void (*config_read)(void *context, unsigned offset, unsigned bytes);
     void (*config_written)(void *context, unsigned offset, unsigned bytes);
     void (*reset)(void *context); // the bus was reset

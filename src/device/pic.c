@@ -252,8 +252,9 @@ static void pic_elcr_write(void *chip, u64 offset, unsigned bytes, u64 value)
 static void pic_reset(void *chip)
 {
     struct pic *pic = chip;
-    // Timer, keyboard and cascade, RTC and coprocessor are edge-triggered for ever (PIIX data sheet, ELCR1/2). Vectors and
-    // masks are what a BIOS leaves behind: there is none here, and a kernel must not be hit by a line it never asked for.
+    // Timer, keyboard and cascade, RTC and coprocessor are edge-triggered for ever (PIIX data sheet, ELCR1/2). Vectors
+    // and masks are what a BIOS leaves behind: there is none here, and a kernel must not be hit by a line it never
+    // asked for.
     pic->half[0] = (struct pic_half){.elcr_mask = 0xF8, .lowest = 7, .vector = 0x08, .imr = 0xFF};
     pic->half[1] = (struct pic_half){.elcr_mask = 0xDE, .lowest = 7, .vector = 0x70, .imr = 0xFF};
     pic->intr_level = false;

@@ -1,6 +1,6 @@
-// The PC's pair of 8259A interrupt controllers: slave on the master's input 2, edge/level registers at 0x4D0 (ELCR, from
-// the Intel PIIX). Linux starts on it and checks it, kernels with `noapic` live on it, and its output is the local APIC's
-// LINT0 (ExtINT).
+// The PC's pair of 8259A interrupt controllers: slave on the master's input 2, edge/level registers at 0x4D0 (ELCR,
+// from the Intel PIIX). Linux starts on it and checks it, kernels with `noapic` live on it, and its output is the local
+// APIC's LINT0 (ExtINT).
 #pragma once
 
 #include "device/device.h"

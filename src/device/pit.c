@@ -1,8 +1,8 @@
 // See pit.h. References are to the 8254 data sheet (Intel order 231164).
 //
-// Two simplifications, both invisible to the software that exists: a new count in modes 2 and 3 takes effect at once and
-// not at the end of the period, and OUT 0's low pulse of one tick (modes 2 and 4) is shown to the interrupt controllers as
-// low-then-high at its end.
+// Two simplifications, both invisible to the software that exists: a new count in modes 2 and 3 takes effect at once
+// and not at the end of the period, and OUT 0's low pulse of one tick (modes 2 and 4) is shown to the interrupt
+// controllers as low-then-high at its end.
 #include "device/pit.h"
 
 enum { CONTROL = 3, ACCESS_LATCH = 0, ACCESS_LOW = 1, ACCESS_HIGH = 2, ACCESS_BOTH = 3, READ_BACK = 3 };

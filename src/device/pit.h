@@ -1,5 +1,5 @@
-// The 8254 interval timer and the port 0x61 that gates and shows its channel 2. Counts are computed from the time when they
-// are looked at; only channel 0, whose output is IRQ 0, needs a call back.
+// The 8254 interval timer and the port 0x61 that gates and shows its channel 2. Counts are computed from the time when
+// they are looked at; only channel 0, whose output is IRQ 0, needs a call back.
 #pragma once
 
 #include "device/device.h"

@@ -201,7 +201,8 @@ static void rtc_expire(void *context, u64 now)
 
 static bool rtc_is_date(u8 index)
 {
-    return index == CENTURY || (index <= YEAR && index != SECONDS_ALARM && index != MINUTES_ALARM && index != HOURS_ALARM);
+    bool alarm = index == SECONDS_ALARM || index == MINUTES_ALARM || index == HOURS_ALARM;
+    return index == CENTURY || (index <= YEAR && !alarm);
 }
 
 static u8 rtc_read_register(struct rtc *rtc, u8 index)

@@ -1,5 +1,5 @@
-// The MC146818 real-time clock with its CMOS memory. The date is kept as a difference to guest time, so nothing ticks: flags
-// are worked out when register C is read, and timers run only for interrupts that are enabled.
+// The MC146818 real-time clock with its CMOS memory. The date is kept as a difference to guest time, so nothing ticks:
+// flags are worked out when register C is read, and timers run only for interrupts that are enabled.
 #pragma once
 
 #include "device/device.h"

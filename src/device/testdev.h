@@ -1,7 +1,7 @@
-// What kvm-unit-tests (and other bare-metal test programs) expect of a machine made for them, in the places where QEMU's
-// isa-debug-exit and pc-testdev have it: a port that ends the VM with a status, a scratch register, a scratch memory,
-// wires to every interrupt line, and a way to make the next access of a page fault inside the monitor. A guest can end
-// its VM with a status of its choice by it, so it is there only when asked for.
+// What kvm-unit-tests (and other bare-metal test programs) expect of a machine made for them, in the places where
+// QEMU's isa-debug-exit and pc-testdev have it: a port that ends the VM with a status, a scratch register, a scratch
+// memory, wires to every interrupt line, and a way to make the next access of a page fault inside the monitor. A guest
+// can end its VM with a status of its choice by it, so it is there only when asked for.
 #pragma once
 
 #include "device/device.h"

@@ -1,5 +1,5 @@
-// Call-backs at a guest time. A board has a handful of timers, so an array that is searched is both the smallest and the
-// fastest structure; whoever owns the list sleeps until timer_next and then calls timer_run.
+// Call-backs at a guest time. A board has a handful of timers, so an array that is searched is both the smallest and
+// the fastest structure; whoever owns the list sleeps until timer_next and then calls timer_run.
 #pragma once
 
 #include "device/device.h"

@@ -21,8 +21,8 @@ static unsigned uart_trigger(const struct uart *uart)
     return uart->fcr & FCR_ENABLE ? levels[uart->fcr >> 6] : 1;
 }
 
-// The pending interrupt of the highest priority (table 5). A FIFO below its trigger level times out at once: characters do
-// not arrive one by one here, so "no character for four character times" is always true.
+// The pending interrupt of the highest priority (table 5). A FIFO below its trigger level times out at once: characters
+// do not arrive one by one here, so "no character for four character times" is always true.
 static u8 uart_interrupt(const struct uart *uart)
 {
     if (uart->ier & IER_LINE && uart->lsr & LSR_ERRORS)

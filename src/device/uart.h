@@ -1,5 +1,5 @@
-// A 16550A serial port. Its other end is `struct uart_backend`: bytes out are handed over at once (the line is infinitely
-// fast), bytes in are pushed by whoever reads the host's side, as many as the FIFO takes.
+// A 16550A serial port. Its other end is `struct uart_backend`: bytes out are handed over at once (the line is
+// infinitely fast), bytes in are pushed by whoever reads the host's side, as many as the FIFO takes.
 #pragma once
 
 #include "device/device.h"

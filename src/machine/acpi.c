@@ -1,8 +1,8 @@
 // See acpi.h. References are to the ACPI specification 6.4.
 //
-// No method is ever run: the DSDT holds only names with constant values, so that a guest needs no interpreter state of ours
-// and nothing in it can be wrong at run time. Interrupt routing is for the APIC mode, the only one that current systems use
-// with ACPI.
+// No method is ever run: the DSDT holds only names with constant values, so that a guest needs no interpreter state of
+// ours and nothing in it can be wrong at run time. Interrupt routing is for the APIC mode, the only one that current
+// systems use with ACPI.
 #include "machine/acpi.h"
 
 #include <stdlib.h>

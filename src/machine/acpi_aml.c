@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-enum { NAME_OP = 0x08, BYTE_PREFIX = 0x0A, WORD_PREFIX = 0x0B, DWORD_PREFIX = 0x0C, QWORD_PREFIX = 0x0E, SCOPE_OP = 0x10,
-       BUFFER_OP = 0x11, PACKAGE_OP = 0x12, EXT_PREFIX = 0x5B, DEVICE_OP = 0x82 };
+enum { NAME_OP = 0x08, BYTE_PREFIX = 0x0A, WORD_PREFIX = 0x0B, DWORD_PREFIX = 0x0C, QWORD_PREFIX = 0x0E,
+       SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, EXT_PREFIX = 0x5B, DEVICE_OP = 0x82 };
 enum { TABLE_LENGTH = 4, TABLE_CHECKSUM = 9, TABLE_HEADER = 36 };
 enum { LENGTH_BYTES = 3, BUFFER_SIZE_BYTES = 3 };
 
@@ -162,7 +162,8 @@ void acpi_crs_memory(struct acpi_aml *aml, u32 base, u32 bytes)
     acpi_put(aml, bytes, 4);
 }
 
-// Word (bus), or doubleword address space descriptors (6.4.3.5): produced by the bridge, both ends fixed, positive decode.
+// Word (bus), or doubleword address space descriptors (6.4.3.5): produced by the bridge, both ends fixed, positive
+// decode.
 void acpi_crs_window(struct acpi_aml *aml, enum acpi_window kind, u32 first, u32 last)
 {
     unsigned width = kind == ACPI_WINDOW_MEMORY ? 4 : 2;

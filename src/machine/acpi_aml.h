@@ -1,5 +1,5 @@
-// A byte builder for ACPI tables and the little AML that the DSDT needs (ACPI specification 6.4, chapter 20). It writes into a
-// buffer of the caller's and remembers when that was too small, so that only the end has to be checked.
+// A byte builder for ACPI tables and the little AML that the DSDT needs (ACPI specification 6.4, chapter 20). It writes
+// into a buffer of the caller's and remembers when that was too small, so that only the end has to be checked.
 #pragma once
 
 #include "base/types.h"

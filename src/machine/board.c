@@ -1,5 +1,5 @@
-// See board.h. The order of locks: chips, a PCI function's own, interrupt controllers; the map lock is never held while one of
-// them is taken. Who holds the interrupt lock calls only into the engine and `events.extint`.
+// See board.h. The order of locks: chips, a PCI function's own, interrupt controllers; the map lock is never held while
+// one of them is taken. Who holds the interrupt lock calls only into the engine and `events.extint`.
 #include "machine/board.h"
 
 #include <errno.h>
@@ -98,7 +98,8 @@ void board_timers(struct board *board)
 
 // --- Interrupts ---
 
-// Under irq_lock. An ISA line goes to both kinds of controller; the timer's arrives at pin 2 of the IOAPIC (MADT override).
+// Under irq_lock. An ISA line goes to both kinds of controller; the timer's arrives at pin 2 of the IOAPIC (MADT
+// override).
 static void board_irq_locked(struct board *board, unsigned gsi, bool level)
 {
     if (gsi < PIC_LINES)
@@ -334,7 +335,8 @@ void board_destroy(struct board *board)
 int board_attach(struct board *board, struct pci_function *function, struct error *error)
 {
     if (board->finished)
-        return error_set(error, "PCI function %s: the board is finished, and its bus is not hot-pluggable", function->name);
+        return error_set(error, "PCI function %s: the board is finished, and its bus is not hot-pluggable",
+                         function->name);
     return pci_host_attach(&board->pci, function, error);
 }
 

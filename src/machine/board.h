@@ -1,10 +1,10 @@
-// The board: memory, every chip, the PCI bus, and the wires between them; the only place that knows every part. The worker
-// gives it an engine VM, lets it answer the exits of the vCPU threads, and sleeps on its timer descriptor.
+// The board: memory, every chip, the PCI bus, and the wires between them; the only place that knows every part. The
+// worker gives it an engine VM, lets it answer the exits of the vCPU threads, and sleeps on its timer descriptor.
 //
-// Locks: one for the chips, one for the interrupt controllers (so that any thread can raise a line), one reader-writer lock
-// for the address maps. BARs marked `unlocked` (doorbells) are called with the map lock held for reading only.
-// Call-backs in `struct board_events` are made with locks held: they take note (set a flag, write an eventfd, kick a vCPU)
-// and return; they never call the board.
+// Locks: one for the chips, one for the interrupt controllers (so that any thread can raise a line), one reader-writer
+// lock for the address maps. BARs marked `unlocked` (doorbells) are called with the map lock held for reading only.
+// Call-backs in `struct board_events` are made with locks held: they take note (set a flag, write an eventfd, kick a
+// vCPU) and return; they never call the board.
 #pragma once
 
 #include "base/error.h"
@@ -59,7 +59,8 @@ int board_reset(struct board *board, struct error *error);
 
 struct memory *board_memory(struct board *board);
 
-// What a boot protocol tells the guest about addresses: e820 types. Returns how many entries there are (at most `most`).
+// What a boot protocol tells the guest about addresses: e820 types. Returns how many entries there are (at most
+// `most`).
 enum { BOARD_MAP_RAM = 1, BOARD_MAP_RESERVED = 2, BOARD_MAP_ACPI = 3, BOARD_MAP_MOST = 16 };
 struct board_map_entry {
     u64 gpa;
@@ -73,8 +74,9 @@ u64 board_rsdp(const struct board *board);
 // any other reason. Reads of what is not there give all ones.
 bool board_exit(struct board *board, struct kvm_run *run);
 
-// The PIC's ExtINT, before each KVM_RUN of vCPU 0: injects it with KVM_INTERRUPT when run->ready_for_interrupt_injection
-// says so, otherwise asks for a window (run->request_interrupt_window). 0 or a negative errno.
+// The PIC's ExtINT, before each KVM_RUN of vCPU 0: injects it with KVM_INTERRUPT when
+// run->ready_for_interrupt_injection says so, otherwise asks for a window (run->request_interrupt_window). 0 or a
+// negative errno.
 int board_before_run(struct board *board, struct engine_vcpu *vcpu, struct kvm_run *run);
 
 // Single accesses, what board_exit is made of; also for tests and fuzzing. bytes: 1..8.

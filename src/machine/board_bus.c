@@ -132,7 +132,8 @@ static void board_range_write(const struct board_range *range, u64 offset, unsig
     }
 }
 
-// The accesses that no instruction of a well-behaved guest makes: across the border of two ranges. They go byte by byte.
+// The accesses that no instruction of a well-behaved guest makes: across the border of two ranges. They go byte by
+// byte.
 enum board_hit { BOARD_MISS, BOARD_HIT, BOARD_ACROSS };
 
 // Finds the range and leaves with its lock held, or the map lock for reading where it has none.
@@ -146,7 +147,8 @@ static enum board_hit board_bus_enter(struct board_bus *bus, enum device_space s
     if (at < map->count && map->ranges[at].base <= address + (bytes - 1)) {
         *range = map->ranges[at];
         u64 offset = address - range->base;
-        hit = address >= range->base && bytes <= range->bytes && offset <= range->bytes - bytes ? BOARD_HIT : BOARD_ACROSS;
+        bool inside = address >= range->base && bytes <= range->bytes && offset <= range->bytes - bytes;
+        hit = inside ? BOARD_HIT : BOARD_ACROSS;
     }
     if (hit == BOARD_HIT && !range->lock)
         return hit;

@@ -151,8 +151,9 @@ static u64 pci_host_data_read(void *chip, u64 offset, unsigned bytes)
 static void pci_host_data_write(void *chip, u64 offset, unsigned bytes, u64 value)
 {
     struct pci_host *host = chip;
+    unsigned at = (host->address & 0xFC) + (unsigned)offset;
     if (host->address >> ADDRESS_ENABLE_SHIFT)
-        pci_host_config_write(host, host->address >> 8 & 0xFFFF, (host->address & 0xFC) + (unsigned)offset, bytes, value);
+        pci_host_config_write(host, host->address >> 8 & 0xFFFF, at, bytes, value);
 }
 
 static u64 pci_host_ecam_read(void *chip, u64 offset, unsigned bytes)

@@ -1,5 +1,6 @@
-// The PCI host bridge: bus 0, reached through ports 0xCF8/0xCFC and through memory (ECAM), and what firmware would do to
-// it: giving every BAR an address. Port 0xCF9, in the middle of the first, is the reset control register that ACPI names.
+// The PCI host bridge: bus 0, reached through ports 0xCF8/0xCFC and through memory (ECAM), and what firmware would do
+// to it: giving every BAR an address. Port 0xCF9, in the middle of the first, is the reset control register that ACPI
+// names.
 #pragma once
 
 #include "device/device.h"

@@ -229,7 +229,8 @@ int memory_dirty_start(struct memory *memory, struct error *error)
         int result = memory_set_slot(memory, i, memory->block[i].bytes, KVM_MEM_LOG_DIRTY_PAGES);
         if (result < 0) {
             memory_dirty_stop(memory);
-            return error_set(error, "the %s engine cannot log dirty pages: %s", memory->engine->name, strerror(-result));
+            return error_set(error, "the %s engine cannot log dirty pages: %s", memory->engine->name,
+                             strerror(-result));
         }
     }
     return 0;

@@ -1,9 +1,9 @@
 // Guest-physical memory. It is one memfd, mapped shared, because a later process of the same VM must be able to map it
-// too, and because the engines want a stable host address for each slot. This is the only code that turns a guest address
-// into a host pointer for devices: an address that comes from a guest means nothing until it was checked here.
+// too, and because the engines want a stable host address for each slot. This is the only code that turns a guest
+// address into a host pointer for devices: an address that comes from a guest means nothing until it was checked here.
 //
-// The layout is the PC's: RAM from 0 up to MEMORY_HOLE, then the hole that PCI and the interrupt controllers live in, then
-// the rest of RAM from 4 GiB on.
+// The layout is the PC's: RAM from 0 up to MEMORY_HOLE, then the hole that PCI and the interrupt controllers live in,
+// then the rest of RAM from 4 GiB on.
 #pragma once
 
 #include "base/error.h"
@@ -41,9 +41,9 @@ u64 memory_bytes(const struct memory *memory);
 int memory_fd(const struct memory *memory);
 unsigned memory_blocks(const struct memory *memory, const struct memory_block **blocks);
 
-// Translation: a pointer to guest RAM [gpa, gpa+bytes), or NULL unless all of it is RAM of one block. Any thread. The guest
-// may change the bytes at any time, so read a field once and check the copy. Whoever writes through the pointer calls
-// memory_written afterwards, for code translations and dirty pages.
+// Translation: a pointer to guest RAM [gpa, gpa+bytes), or NULL unless all of it is RAM of one block. Any thread. The
+// guest may change the bytes at any time, so read a field once and check the copy. Whoever writes through the pointer
+// calls memory_written afterwards, for code translations and dirty pages.
 void *memory_pointer(const struct memory *memory, u64 gpa, u64 bytes);
 void memory_written(struct memory *memory, u64 gpa, u64 bytes);
 

@@ -1,5 +1,5 @@
-// Any sequence of port and memory accesses, interrupts and moments of time: the board takes it, and its bus still works after.
-// An operation is 16 bytes: what, width, a place, how far from it, a value.
+// Any sequence of port and memory accesses, interrupts and moments of time: the board takes it, and its bus still works
+// after. An operation is 16 bytes: what, width, a place, how far from it, a value.
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +46,8 @@ static void fuzz_bar_write(void *context, u64 offset, unsigned bytes, u64 value)
 static const u64 fuzz_places[2][16] = {
     {0x20, 0xA0, 0x40, 0x60, 0x70, 0x92, 0xE0, 0xF4, 0x3F8, 0x4D0, 0x510, 0x600, 0xCF8, 0xCFC, 0x2000, 0xC000},
     {0, BOARD_IOAPIC, BOARD_IOAPIC + 0x10, BOARD_ECAM, BOARD_ECAM + 0x8000, BOARD_ECAM + 0x8010, BOARD_PCI_WINDOW,
-     BOARD_PCI_WINDOW + 0x1000, BOARD_LAPIC, 0xFF000000, 0xFF00FFF8, UINT64_MAX - 8, 0xFFFFFFF8, GIB(4), MIB(2), MIB(1)},
+     BOARD_PCI_WINDOW + 0x1000, BOARD_LAPIC, 0xFF000000, 0xFF00FFF8, UINT64_MAX - 8, 0xFFFFFFF8, GIB(4), MIB(2),
+     MIB(1)},
 };
 
 struct fuzz_operation {
@@ -56,7 +57,8 @@ struct fuzz_operation {
 };
 static_assert(sizeof(struct fuzz_operation) == 16, "operations are read from the input as they are");
 
-static void fuzz_step(struct board *board, struct pci_function *function, u64 *now, const struct fuzz_operation *operation)
+static void fuzz_step(struct board *board, struct pci_function *function, u64 *now,
+                      const struct fuzz_operation *operation)
 {
     enum device_space space = operation->what & 1 ? DEVICE_PORTS : DEVICE_MEMORY;
     u64 address = fuzz_places[space == DEVICE_MEMORY][operation->place & 15] + (operation->distance & 0xFFFF);
@@ -100,7 +102,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!board) {
         const struct clock clock = {fuzz_now, &now};
         const struct board_config config = {
-            .engine = &fuzz_engine, .vm = &vm, .memory_bytes = MIB(2), .cpus = 1, .debug = true, .clock = &clock, .wall_s = 1};
+            .engine = &fuzz_engine, .vm = &vm, .memory_bytes = MIB(2), .cpus = 1, .debug = true,
+            .clock = &clock, .wall_s = 1};
         function = (struct pci_function){
             .name = "fuzz",
             .intx = true,
@@ -110,7 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             .msix_bar = 2,
         };
         board = board_create(&config, &error);
-        if (!board || pci_init(&function, &error) || board_attach(board, &function, &error) || board_finish(board, &error))
+        if (!board || pci_init(&function, &error) || board_attach(board, &function, &error) ||
+            board_finish(board, &error))
             abort();
     }
     struct fuzz_operation operation;

@@ -73,7 +73,10 @@ static void start(struct fixture *f)
     pci_reset(&f->function);
 }
 
-static u32 get(struct fixture *f, unsigned offset, unsigned bytes) { return pci_config_read(&f->function, offset, bytes); }
+static u32 get(struct fixture *f, unsigned offset, unsigned bytes)
+{
+    return pci_config_read(&f->function, offset, bytes);
+}
 static void set(struct fixture *f, unsigned offset, unsigned bytes, u32 value)
 {
     pci_config_write(&f->function, offset, bytes, value);

@@ -1,5 +1,5 @@
-// The board with an engine that only takes notes: exits reach their chips, interrupts the right controllers, BARs move, tables
-// are sound, and storms of random accesses from two threads leave it standing.
+// The board with an engine that only takes notes: exits reach their chips, interrupts the right controllers, BARs move,
+// tables are sound, and storms of random accesses from two threads leave it standing.
 #include "chip.h"
 
 #include <poll.h>
@@ -95,7 +95,8 @@ static void start(struct fixture *f, u64 memory, unsigned cpus, bool debug)
         .vendor = 0x1AF4,
         .device = 0x1041,
         .intx = true,
-        .bars = {[0] = {PCI_BAR_MEMORY64, 0x1000, true, bar_read, bar_write}, [4] = {PCI_BAR_IO, 0x20, false, bar_read, bar_write}},
+        .bars = {[0] = {PCI_BAR_MEMORY64, 0x1000, true, bar_read, bar_write},
+                 [4] = {PCI_BAR_IO, 0x20, false, bar_read, bar_write}},
         .msix_vectors = 2,
         .msix_bar = 2,
     };
