@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/soft/cpu.h"
+#include "engine/soft/signal.h"
 
 enum { RAM = 4 << 20, CODE = 0x10000, DATA = 0x20000, STACK = 0x80000, TABLES = 0x1000, DONE_PORT = 0x42 };
 
@@ -97,6 +98,7 @@ static void load(struct guest *guest, const u8 *start, const u8 *end)
 
 static void run_loaded(struct guest *guest)
 {
+    assert_int_equal(signal_install(), 0); // cmocka puts its own handlers there before each test
     assert_int_equal(engine_soft.vcpu_ioctl(guest->vcpu, KVM_RUN, NULL), 0);
     const struct kvm_run *run = guest->cpu->run;
     assert_int_equal(run->exit_reason, KVM_EXIT_IO);
@@ -169,7 +171,7 @@ static void test_bit_offsets(void **state)
 }
 
 GUEST_CODE(vectors, "movdqu (%rdi), %xmm3\npcmpeqd %xmm4, %xmm4\npaddq %xmm4, %xmm3\nmovdqu %xmm3, 0xff8(%rdi)\nmovdqu 0xff8(%rdi), %xmm5\n"
-                    "movq %xmm5, %rax\nfld1\nfadd %st(0)\nfstpl 32(%rdi)\nmov 32(%rdi), %rbx\nrep stosb");
+                    "movq %xmm5, %rax\nfninit\nfld1\nfadd %st(0)\nfstpl 32(%rdi)\nmov 32(%rdi), %rbx\nrep stosb");
 static void test_vectors(void **state)
 {
     RUN(vectors);

@@ -77,23 +77,15 @@ static void handler(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-static int install_result;
-
-static void install(void)
+int signal_install(void)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
     struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     sigemptyset(&action.sa_mask);
     for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
         if (sigaction(signals[i], &action, NULL) < 0)
-            install_result = -errno;
-}
-
-int signal_install(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install);
-    return install_result;
+            return -errno;
+    return 0;
 }
 
 void signal_thread_enter(struct cpu *cpu)

@@ -3,7 +3,7 @@
 
 #include "engine/soft/cpu.h"
 
-int signal_install(void);                   // process-wide, once; 0 or -errno
+int signal_install(void);                   // process-wide; 0 or -errno. Again does no harm
 void signal_thread_enter(struct cpu *cpu);  // KVM_RUN begins on this thread: its signal stack, and whose code it runs
 void signal_thread_leave(void);
 
