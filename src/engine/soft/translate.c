@@ -280,9 +280,15 @@ static void insn_convert(struct insn *insn, const struct translation *t, const s
         .code64 = t->mode & MODE_CODE64,
         .vex = z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY,
     };
-    for (unsigned i = 0; i < z->operand_count && insn->count < INSN_OPERANDS; i++)
-        if (d->operand[i].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && z->mnemonic != ZYDIS_MNEMONIC_INVALID)
-            operand_convert(&insn->operand[insn->count++], &d->operand[i]);
+    for (unsigned i = 0; i < z->operand_count && insn->count < INSN_OPERANDS; i++) {
+        const ZydisDecodedOperand *op = &d->operand[i];
+        // PUSH and POP of a segment register have it in their opcode, which Zydis does not call explicit.
+        bool wanted = op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT ||
+                      (i == 0 && op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                       ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT);
+        if (wanted && z->mnemonic != ZYDIS_MNEMONIC_INVALID)
+            operand_convert(&insn->operand[insn->count++], op);
+    }
     memcpy(insn->bytes, d->bytes, z->length);
 }
 
