@@ -13,6 +13,7 @@
 #include "engine/soft/insn_io.h"
 #include "engine/soft/insn_legacy.h"
 #include "engine/soft/insn_msr.h"
+#include "engine/soft/insn_random.h"
 #include "engine/soft/insn_string.h"
 #include "engine/soft/insn_syscall.h"
 #include "engine/soft/opcode_variant.h"
@@ -59,7 +60,7 @@ static const struct opcode table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     SYSTEM(POPF, insn_popf, 0, NONE), SYSTEM(POPFD, insn_popf, 0, NONE), SYSTEM(POPFQ, insn_popf, 0, NONE),
     SYSTEM(INVLPG, insn_invlpg, OPCODE_CPL0, INVLPG), SYSTEM(INVPCID, insn_invpcid, OPCODE_CPL0, INVPCID),
     SYSTEM(RDTSC, insn_rdtsc, 0, NONE), SYSTEM(RDTSCP, insn_rdtscp, 0, NONE), SYSTEM(RDPMC, insn_rdpmc, 0, NONE),
-    SYSTEM(RDPID, insn_rdpid, 0, NONE),
+    SYSTEM(RDPID, insn_rdpid, 0, RDPID), SYSTEM(RDRAND, insn_rdrand, 0, RDRAND), SYSTEM(RDSEED, insn_rdseed, 0, RDSEED),
     SYSTEM(RDMSR, insn_rdmsr, OPCODE_CPL0, NONE), SYSTEM(WRMSR, insn_wrmsr, OPCODE_CPL0, NONE),
     SYSTEM(CPUID, insn_cpuid, 0, CPUID),
 
@@ -173,13 +174,13 @@ static bool computational(ZydisISAExt set)
     case ZYDIS_ISA_EXT_CLWB: case ZYDIS_ISA_EXT_F16C: case ZYDIS_ISA_EXT_FMA: case ZYDIS_ISA_EXT_GFNI:
     case ZYDIS_ISA_EXT_LONGMODE: case ZYDIS_ISA_EXT_LZCNT: case ZYDIS_ISA_EXT_MMX: case ZYDIS_ISA_EXT_MOVBE:
     case ZYDIS_ISA_EXT_MOVDIR: case ZYDIS_ISA_EXT_PAUSE: case ZYDIS_ISA_EXT_PCLMULQDQ: case ZYDIS_ISA_EXT_PREFETCHWT1:
-    case ZYDIS_ISA_EXT_AMD3DNOW: case ZYDIS_ISA_EXT_RDPID: case ZYDIS_ISA_EXT_RDRAND: case ZYDIS_ISA_EXT_RDSEED:
+    case ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH: case ZYDIS_ISA_EXT_RDPID: case ZYDIS_ISA_EXT_RDRAND: case ZYDIS_ISA_EXT_RDSEED:
     case ZYDIS_ISA_EXT_RDTSCP: case ZYDIS_ISA_EXT_RDWRFSGS: case ZYDIS_ISA_EXT_SERIALIZE: case ZYDIS_ISA_EXT_SHA:
     case ZYDIS_ISA_EXT_SMAP: case ZYDIS_ISA_EXT_SSE: case ZYDIS_ISA_EXT_SSE2: case ZYDIS_ISA_EXT_SSE3:
     case ZYDIS_ISA_EXT_SSE4: case ZYDIS_ISA_EXT_SSE4A: case ZYDIS_ISA_EXT_SSSE3: case ZYDIS_ISA_EXT_VAES:
     case ZYDIS_ISA_EXT_VMFUNC: case ZYDIS_ISA_EXT_VPCLMULQDQ: case ZYDIS_ISA_EXT_VTX: case ZYDIS_ISA_EXT_INVPCID:
     case ZYDIS_ISA_EXT_X87: case ZYDIS_ISA_EXT_XSAVE: case ZYDIS_ISA_EXT_XSAVEC:
-    case ZYDIS_ISA_EXT_XSAVEOPT: case ZYDIS_ISA_EXT_XSAVES: case ZYDIS_ISA_EXT_SMX:
+    case ZYDIS_ISA_EXT_XSAVEOPT: case ZYDIS_ISA_EXT_XSAVES:
         return true;
     default:
         return false;
