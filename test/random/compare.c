@@ -1,0 +1,111 @@
+// What must be equal, and how a difference is shown.
+#include <Zydis/Zydis.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "random.h"
+
+// All that instructions at CPL 3 may change; RF and IF are the system's.
+#define FLAGS_COMPARED 0x244dd5u
+#define USER_END 0x800000000000ull
+
+static const char *const gpr_name[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+struct comparison {
+    const struct test *test;
+    bool report, equal;
+};
+
+static void bytes_differ(struct comparison *c, const char *name, unsigned index, const void *before, const void *native,
+                         const void *soft, unsigned size)
+{
+    if (!memcmp(native, soft, size))
+        return;
+    c->equal = false;
+    if (!c->report)
+        return;
+    const u8 *row[3] = {before, native, soft};
+    static const char *const title[3] = {"before", "native", "soft  "};
+    for (unsigned r = 0; r < 3; r++) {
+        if (!row[r])
+            continue;
+        printf("    %s[%u] %s ", name, index, title[r]);
+        for (unsigned i = size; i-- > 0;)
+            printf("%02x%s", row[r][i], i && i % 8 == 0 ? "_" : "");
+        printf("\n");
+    }
+}
+
+static void value_differs(struct comparison *c, const char *name, u64 before, u64 native, u64 soft)
+{
+    if (native == soft)
+        return;
+    c->equal = false;
+    if (c->report)
+        printf("    %-8s before %016llx native %016llx soft %016llx\n", name, (unsigned long long)before,
+               (unsigned long long)native, (unsigned long long)soft);
+}
+
+static void compare_vectors(struct comparison *c)
+{
+    const struct vectors *b = &c->test->before.vectors, *n = &c->test->native.vectors, *s = &c->test->soft.vectors;
+    value_differs(c, "fcw", b->fcw, n->fcw, s->fcw);
+    value_differs(c, "fsw", b->fsw, n->fsw, s->fsw);
+    value_differs(c, "ftw", b->ftw, n->ftw, s->ftw);
+    value_differs(c, "mxcsr", b->mxcsr, n->mxcsr, s->mxcsr);
+    for (unsigned i = 0; i < 8; i++)
+        bytes_differ(c, "st", i, b->st[i], n->st[i], s->st[i], 10);
+    for (unsigned i = 0; i < 16; i++) {
+        bytes_differ(c, "xmm", i, b->xmm[i], n->xmm[i], s->xmm[i], 16);
+        bytes_differ(c, "ymm_high", i, b->ymm_high[i], n->ymm_high[i], s->ymm_high[i], 16);
+        bytes_differ(c, "zmm_high", i, b->zmm_high[i], n->zmm_high[i], s->zmm_high[i], 32);
+        bytes_differ(c, "zmm16+", i, b->zmm16[i], n->zmm16[i], s->zmm16[i], 64);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        value_differs(c, "k", b->opmask[i], n->opmask[i], s->opmask[i]);
+}
+
+static void compare_memory(struct comparison *c, const u8 *native, const u8 *soft)
+{
+    for (unsigned i = 0; i < DATA_WRITABLE; i += 16)
+        bytes_differ(c, "memory", i, NULL, native + i, soft + i, 16);
+}
+
+bool compare_test(const struct test *test, const u8 *native_memory, const u8 *soft_memory, bool report)
+{
+    struct comparison c = {.test = test, .report = report, .equal = true};
+    const struct state *b = &test->before, *n = &test->native, *s = &test->soft;
+    u64 gpr_mask = test->code32 ? 0xffffffff : ~0ull;
+    value_differs(&c, "vector", 0, n->vector, s->vector);
+    value_differs(&c, "rip", b->rip, n->rip, s->rip);
+    u32 error_mask = n->vector == 14 && n->cr2 >= USER_END ? ~1u : ~0u; // Linux hides whether kernel pages are there
+    value_differs(&c, "error", 0, n->error & error_mask, s->error & error_mask);
+    if (n->vector == 14)
+        value_differs(&c, "cr2", 0, n->cr2, s->cr2);
+    for (unsigned i = 0; i < 16; i++)
+        if (!test->code32 || i < 8)
+            value_differs(&c, gpr_name[i], b->gpr[i], n->gpr[i] & gpr_mask, s->gpr[i] & gpr_mask);
+    u32 flags = FLAGS_COMPARED & ~test->undefined;
+    value_differs(&c, "flags", b->flags, n->flags & flags, s->flags & flags);
+    compare_vectors(&c);
+    if (native_memory != soft_memory)
+        compare_memory(&c, native_memory, soft_memory);
+    return c.equal;
+}
+
+void print_test(const struct test *test)
+{
+    ZydisDisassembledInstruction insn;
+    printf("case %llu (%d bits) at %llx:\n", (unsigned long long)test->number, test->code32 ? 32 : 64,
+           (unsigned long long)test->before.rip);
+    for (unsigned at = 0; at < test->length; at += insn.info.length) {
+        if (!ZYAN_SUCCESS(ZydisDisassembleIntel(test->code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64,
+                                                test->before.rip + at, test->bytes + at, test->length - at, &insn)))
+            break;
+        printf("    ");
+        for (unsigned i = 0; i < insn.info.length; i++)
+            printf("%02x", test->bytes[at + i]);
+        printf("  %s\n", insn.text);
+    }
+}

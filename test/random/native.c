@@ -1,0 +1,169 @@
+// The bare machine's side: a chain of signals. Each case ends in an exception, whose signal frame holds the complete state it left;
+// the handler stores that, puts the next case's state into the frame and returns into it. So a case costs one signal, nothing is
+// lost between, and 32-bit code is only another CS in the frame.
+#include <asm/prctl.h>
+#include <immintrin.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "random.h"
+
+enum { SW_BYTES_AT = 464, SW_BYTES_END = 512, STACK_BYTES = 256 << 10 };
+
+static const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+static const int register_order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                       REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+// A signal handler has nowhere else to look.
+static struct {
+    struct test *tests;
+    unsigned count, next;
+    bool running;
+    greg_t registers[NGREG];
+    u64 fs_base, gs_base;
+    u8 *code, *data;
+    const u8 *pristine;
+    u8 *memory; // for the results
+    unsigned memory_used;
+    u8 *stack;
+} chain;
+
+static void copy(void *to, const void *from, size_t bytes)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+__attribute__((target("avx2"))) static bool differ(const u8 *a, const u8 *b, size_t bytes)
+{
+    __m256i difference = _mm256_setzero_si256();
+    for (size_t i = 0; i < bytes; i += 32)
+        difference = _mm256_or_si256(difference, _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(a + i)),
+                                                                  _mm256_loadu_si256((const __m256i *)(b + i))));
+    return !_mm256_testz_si256(difference, difference);
+}
+
+static void store_result(struct test *test, const ucontext_t *context)
+{
+    struct state *state = &test->native;
+    const u8 *frame = (const u8 *)context->uc_mcontext.fpregs;
+    copy(&state->vectors, frame, sizeof state->vectors);
+    for (unsigned i = 0; i < 16; i++)
+        state->gpr[i] = (u64)context->uc_mcontext.gregs[register_order[i]];
+    state->rip = (u64)context->uc_mcontext.gregs[REG_RIP];
+    state->flags = (u64)context->uc_mcontext.gregs[REG_EFL];
+    state->vector = (u32)context->uc_mcontext.gregs[REG_TRAPNO];
+    state->error = (u32)context->uc_mcontext.gregs[REG_ERR];
+    state->cr2 = (u64)context->uc_mcontext.gregs[REG_CR2];
+    test->native_memory = NULL;
+    if (differ(chain.data, chain.pristine, DATA_WRITABLE)) {
+        test->native_memory = chain.memory + (size_t)DATA_WRITABLE * chain.memory_used++;
+        copy(test->native_memory, chain.data, DATA_WRITABLE);
+        copy(chain.data, chain.pristine, DATA_WRITABLE);
+    }
+}
+
+static void load_state(const struct test *test, ucontext_t *context)
+{
+    const struct state *state = &test->before;
+    u8 *frame = (u8 *)context->uc_mcontext.fpregs;
+    const u8 *vectors = (const u8 *)&state->vectors;
+    u64 frame_bv;
+    copy(&frame_bv, frame + 512, 8);
+    copy(frame, vectors, SW_BYTES_AT);
+    copy(frame + SW_BYTES_END, vectors + SW_BYTES_END, sizeof state->vectors - SW_BYTES_END);
+    frame_bv = (frame_bv & ~0xe7ull) | state->vectors.xstate_bv;
+    copy(frame + 512, &frame_bv, 8);
+    for (unsigned i = 0; i < 16; i++)
+        context->uc_mcontext.gregs[register_order[i]] = (greg_t)state->gpr[i];
+    context->uc_mcontext.gregs[REG_RIP] = (greg_t)state->rip;
+    context->uc_mcontext.gregs[REG_EFL] = (greg_t)state->flags;
+    u64 selectors = test->code32 ? USER_CS32 : USER_CS64;
+    context->uc_mcontext.gregs[REG_CSGSFS] = (greg_t)(selectors | (u64)USER_DS << 48);
+}
+
+static void handler(int number, siginfo_t *info, void *opaque)
+{
+    (void)number, (void)info;
+    ucontext_t *context = opaque;
+    __asm__ volatile("push %0; popfq" : : "r"(0x202ull) : "cc", "memory"); // the frame does not restore ID and NT
+    if (!chain.running) {
+        copy(chain.registers, context->uc_mcontext.gregs, sizeof chain.registers);
+        chain.fs_base = _readfsbase_u64();
+        chain.gs_base = _readgsbase_u64();
+        _writefsbase_u64(FS_BASE);
+        _writegsbase_u64(GS_BASE);
+        chain.running = true;
+    } else {
+        store_result(&chain.tests[chain.next++], context);
+    }
+    if (chain.next < chain.count) {
+        load_state(&chain.tests[chain.next], context);
+        return;
+    }
+    chain.running = false;
+    _writefsbase_u64(chain.fs_base);
+    _writegsbase_u64(chain.gs_base);
+    copy(context->uc_mcontext.gregs, chain.registers, sizeof chain.registers);
+    u64 none = 0;
+    u32 mxcsr = 0x1f80;
+    u8 *frame = (u8 *)context->uc_mcontext.fpregs;
+    copy(frame + 512, &none, 8);
+    copy(frame + 24, &mxcsr, 4);
+}
+
+static void *map(u64 address, size_t bytes, int protection)
+{
+    void *p = mmap((void *)address, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+    if (p == MAP_FAILED || (u64)p != address) {
+        perror("random: mmap at a fixed address");
+        exit(2);
+    }
+    return p;
+}
+
+void native_create(void)
+{
+    chain.data = map(DATA_BASE, DATA_MAPPED, PROT_READ | PROT_WRITE);
+    chain.code = map(CODE_BASE, CODE_REGION, PROT_READ | PROT_WRITE | PROT_EXEC);
+    chain.memory = malloc((size_t)BATCH * DATA_WRITABLE);
+    chain.stack = malloc(STACK_BYTES);
+    if (!chain.memory || !chain.stack)
+        abort();
+    // 32-bit code addresses memory through DS and ES; in 64-bit mode they do not matter.
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+}
+
+void native_set_memory(const u8 data[DATA_MAPPED])
+{
+    mprotect((void *)DATA_BASE, DATA_MAPPED, PROT_READ | PROT_WRITE);
+    memcpy(chain.data, data, DATA_MAPPED);
+    mprotect((void *)(DATA_BASE + DATA_WRITABLE), DATA_MAPPED - DATA_WRITABLE, PROT_READ);
+    chain.pristine = data;
+}
+
+void native_run(struct test *tests, unsigned count)
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK}, old[ARRAY_SIZE(signals)];
+    stack_t stack = {.ss_sp = chain.stack, .ss_size = STACK_BYTES}, old_stack;
+    memset(chain.code, 0xcc, CODE_REGION);
+    for (unsigned i = 0; i < count; i++)
+        memcpy(chain.code + (tests[i].before.rip - CODE_BASE), tests[i].bytes, tests[i].length);
+    chain.tests = tests;
+    chain.count = count;
+    chain.next = 0;
+    chain.memory_used = 0;
+    sigfillset(&action.sa_mask);
+    sigaltstack(&stack, &old_stack);
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+        sigaction(signals[i], &action, &old[i]);
+    __asm__ volatile("int3" : : : "memory", "cc");
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+        sigaction(signals[i], &old[i], NULL);
+    sigaltstack(&old_stack, NULL);
+}
