@@ -111,6 +111,10 @@ void intercept_insn_slow(struct cpu *cpu, const struct insn *insn, enum intercep
             cpu_raise(cpu, VECTOR_UD);
         exit_if(cpu, insn, primary & CPU_RDTSC, REASON_RDTSCP);
         break;
+    case INTERCEPT_RDPID:
+        if (!(secondary & CPU2_RDTSCP))
+            cpu_raise(cpu, VECTOR_UD);
+        break;
     case INTERCEPT_PAUSE: intercept_pause(cpu, insn); break;
     case INTERCEPT_XSETBV: exit_if(cpu, insn, true, REASON_XSETBV); break;
     case INTERCEPT_GDTR_IDTR: intercept_tables(cpu, insn, REASON_GDTR_IDTR); break;

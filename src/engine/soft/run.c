@@ -132,9 +132,7 @@ static void enter(struct cpu *cpu, const u8 *code)
 
 static u64 rip_truncate(const struct cpu *cpu, u64 rip)
 {
-    if (cpu_code64(cpu))
-        return rip;
-    return cpu->segment[SEG_CS].access & AR_DB ? (u32)rip : (u16)rip;
+    return cpu_code64(cpu) ? rip : (u32)rip; // 16-bit code runs past 64 KiB when its segment lets it
 }
 
 static void opcode_check(struct cpu *cpu, const struct insn *insn)
