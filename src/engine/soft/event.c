@@ -398,7 +398,8 @@ static bool event_take(struct cpu *cpu)
 {
     if (cpu->interruptibility & BLOCKING_MOV_SS)
         return false;
-    if (cpu->nmi_pending && event_nmi_open(cpu)) {
+    // STI's shadow holds NMIs too, as on the processors with VT-x.
+    if (cpu->nmi_pending && event_nmi_open(cpu) && !(cpu->interruptibility & BLOCKING_STI)) {
         cpu->nmi_pending = false;
         if (cpu->guest_mode && !intercept_nmi(cpu))
             return true;
