@@ -91,6 +91,12 @@ $(BUILD)/%.S.o: %.S
 $(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# Random instructions, on the bare machine and on the soft engine.
+RANDOM_OBJECTS := $(patsubst %,$(BUILD)/%.o,$(wildcard test/random/*.c))
+$(BUILD)/test/random/%.c.o: CFLAGS += -mfsgsbase
+$(BUILD)/test/random/random: $(RANDOM_OBJECTS) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # Freestanding and without page-sized gaps: every byte of the initramfs is copied by a slow CPU at every level.
 $(GUEST)/probe: guest/probe.c
 	@mkdir -p $(@D)

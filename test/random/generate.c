@@ -402,6 +402,9 @@ static void bend_memory(struct maker *m, const ZydisDecodedInstruction *insn, co
     u64 target = random_target(m, size ? size : 1) - segment_base(op->mem.segment);
     unsigned base = gpr_number(op->mem.base), index = gpr_number(op->mem.index);
     u64 displacement = (u64)op->mem.disp.value;
+    bool atomic = insn->attributes & (ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_XACQUIRE) || insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
+    if (atomic && random_next(r) % 500) // Linux makes those that cross cache lines wait for a hundredth of a second
+        target &= ~(u64)15;
     if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
         bend_vsib(m, op, target + segment_base(op->mem.segment));
         return;
