@@ -209,7 +209,7 @@ void console_resized(struct console *console)
             console->ports[i]->resized(console->ports[i]->context);
 }
 
-// The thread -------------------------------------------------------------------------------------------------------------
+// --- The thread ---
 
 // Once there is room again: says what is missing, and tells the ports that wait. With the lock held; gives it up.
 static void console_tell_room(struct console *console)
@@ -353,7 +353,7 @@ static void *console_thread(void *context)
     return NULL;
 }
 
-// Open and close ----------------------------------------------------------------------------------------------------------
+// --- Open and close ---
 
 struct console *console_open(const struct console_config *config, struct error *error)
 {

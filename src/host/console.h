@@ -1,9 +1,10 @@
-// The host's end of a guest's consoles: the terminal (raw, with an escape key), a plain pipe where there is no terminal, or
-// a Unix socket somebody connects to. Several devices of one VM may share it (serial port and virtio console): all their
-// output goes out, and what is typed goes to the one that spoke last, because that is the one that shows a prompt.
+// The host's end of a guest's consoles: the terminal (raw, with an escape key), a plain pipe where there is no
+// terminal, or a Unix socket somebody connects to. Several devices of one VM may share it (serial port and virtio
+// console): all their output goes out, and what is typed goes to the one that spoke last, because that is the one
+// that shows a prompt.
 //
-// One thread moves the bytes. Devices are called by it with no lock of the console held, and they call the console from any
-// thread, with any lock of theirs held.
+// One thread moves the bytes. Devices are called by it with no lock of the console held, and they call the console
+// from any thread, with any lock of theirs held.
 #pragma once
 
 #include "base/error.h"
@@ -16,8 +17,8 @@ struct console;
 struct console_config {
     // NULL: standard input and output. Otherwise the path of a Unix socket to listen on.
     const char *socket;
-    // On a terminal, this key and then another one is a command to us: `command` gets the other one, on the console's thread.
-    // The key twice sends it to the guest once. 0: none.
+    // On a terminal, this key and then another one is a command to us: `command` gets the other one, on the console's
+    // thread. The key twice sends it to the guest once. 0: none.
     u8 escape;
     void (*command)(void *context, u8 key);
     void *context;
@@ -34,8 +35,8 @@ struct console_port {
     struct console *console; // set by console_attach, NULL: none
 };
 
-// `console_start` begins to move bytes, and puts the terminal into raw mode. `console_close` writes what is left, for as long
-// as the other side takes it, and puts the terminal back.
+// `console_start` begins to move bytes, and puts the terminal into raw mode. `console_close` writes what is left, for
+// as long as the other side takes it, and puts the terminal back.
 struct console *console_open(const struct console_config *config, struct error *error);
 int console_attach(struct console *console, struct console_port *port, struct error *error);
 void console_detach(struct console_port *port); // afterwards it is not called any more; nothing if it is not attached
@@ -45,8 +46,8 @@ void console_close(struct console *console);
 // Output. Takes as many bytes as there is room for, and never waits.
 size_t console_write(struct console_port *port, const u8 *bytes, size_t count);
 
-// Output of a device that cannot wait for room (a serial port): waits for a moment when the other side is slow, then loses
-// the bytes; that some were lost is said in the output.
+// Output of a device that cannot wait for room (a serial port): waits for a moment when the other side is slow, then
+// loses the bytes; that some were lost is said in the output.
 void console_put(struct console_port *port, const u8 *bytes, size_t count);
 
 // The device has room for input again.

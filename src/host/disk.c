@@ -24,8 +24,8 @@ static int disk_lock(struct disk *disk, const char *path, struct error *error)
         // Nobody can hold a lock where there are none, and a reader does no harm to others.
         if (disk->readonly)
             return 0;
-        return error_set(error, "disk '%s': cannot be locked: %s; keep the image on a file system with locks, or use it "
-                         "readonly", path, strerror(errno));
+        return error_set(error, "disk '%s': cannot be locked: %s; keep the image on a file system with locks, "
+                         "or use it readonly", path, strerror(errno));
     }
     char owner[160];
     process_describe_lock_owner(disk->fd, owner, sizeof owner);

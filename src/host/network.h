@@ -1,8 +1,8 @@
-// One end of an Ethernet cable. A virtual network adapter holds a port and does not know what is behind it: here a user-mode
-// network stack (slirp.c), later a switch.
+// One end of an Ethernet cable. A virtual network adapter holds a port and does not know what is behind it: here a
+// user-mode network stack (slirp.c), later a switch.
 //
-// A port is used by one thread, the adapter's: it waits and works inside that thread's poll loop, so frames need no queue
-// between threads and no lock.
+// A port is used by one thread, the adapter's: it waits and works inside that thread's poll loop, so frames need no
+// queue between threads and no lock.
 #pragma once
 
 #include "base/error.h"
@@ -16,8 +16,8 @@ struct network_port;
 struct network_port_type {
     // A frame from the adapter, without checksum or preamble, checksums inside complete.
     void (*send)(struct network_port *port, const void *frame, size_t bytes);
-    // Around each sleep of the thread. Not called while the adapter has no room for frames: what the port then does not read
-    // from its sockets stays there, and the flow control of the protocols does the rest.
+    // Around each sleep of the thread. Not called while the adapter has no room for frames: what the port then does
+    // not read from its sockets stays there, and the flow control of the protocols does the rest.
     void (*prepare)(struct network_port *port, struct pollset *set);
     void (*dispatch)(struct network_port *port, const struct pollset *set);
     void (*close)(struct network_port *port);
@@ -25,6 +25,7 @@ struct network_port_type {
 
 struct network_port {
     const struct network_port_type *type;
+    u16 mtu; // the largest packet inside a frame that makes sense here; 0: Ethernet's 1500
     // A frame for the adapter, called inside send and dispatch. Set by the adapter.
     void (*receive)(void *adapter, const void *frame, size_t bytes);
     void *adapter;

@@ -9,7 +9,9 @@
 
 #include "host/network.h"
 
-enum { SLIRP_TIMERS = 8 };
+// No wire is under this network, so packets may be as large as IP allows: a transfer then costs a guest (whose every
+// instruction may be translated) a fortieth of the packets. The most that libslirp takes.
+enum { SLIRP_TIMERS = 8, SLIRP_MTU = 65520 };
 
 struct slirp_timer {
     SlirpTimerCb expire;
@@ -192,6 +194,8 @@ struct network_port *slirp_open(struct error *error)
         .in_enabled = true,
         .vprefix_len = 64,
         .vhostname = "nidus",
+        .if_mtu = SLIRP_MTU,
+        .if_mru = SLIRP_MTU,
         .in6_enabled = slirp_host_has_ipv6(),
     };
     inet_pton(AF_INET, "10.0.2.0", &config.vnetwork);
@@ -203,6 +207,7 @@ struct network_port *slirp_open(struct error *error)
     inet_pton(AF_INET6, "fec0::2", &config.vhost6);
     inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
     slirp->port.type = &slirp_type;
+    slirp->port.mtu = SLIRP_MTU;
     slirp->slirp = slirp_new(&config, &slirp_callbacks, slirp);
     if (!slirp->slirp) {
         free(slirp);

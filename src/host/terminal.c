@@ -1,5 +1,6 @@
-// See terminal.h. O_NONBLOCK belongs to the file description, and that of standard output is shared with the shell and with
-// whatever else runs in the terminal; so we open the same terminal or pipe once more through /proc and set it there.
+// See terminal.h. O_NONBLOCK belongs to the file description, and that of standard output is shared with the shell
+// and with whatever else runs in the terminal; so we open the same terminal or pipe once more through /proc and set
+// it there.
 #include "host/terminal.h"
 
 #include <fcntl.h>

@@ -51,6 +51,7 @@ int unix_socket_listen(const char *path, const char *what, struct error *error)
         return fd;
     close(fd);
     if (result == -EADDRINUSE)
-        return error_set(error, "%s: socket '%s' is in use, or is another kind of file; choose another path", what, path);
+        return error_set(error, "%s: socket '%s' is in use, or is another kind of file; choose another path", what,
+                         path);
     return error_set(error, "%s: socket '%s': %s", what, path, strerror(-result));
 }

@@ -1,5 +1,5 @@
-// A Unix socket to listen on, with the two cases told apart that EADDRINUSE throws together: a socket somebody serves, and
-// one that a process which ended left behind.
+// A Unix socket to listen on, with the two cases told apart that EADDRINUSE throws together: a socket somebody
+// serves, and one that a process which ended left behind.
 #pragma once
 
 #include "base/error.h"

@@ -1,14 +1,14 @@
-// A virtio device without its transport: status, features, queues, and the thread that does the work (VIRTIO 1.2, sections
-// 2 and 3). A device type fills in a `struct virtio_type` and embeds a `struct virtio`; a transport (virtio_pci) shows the
-// registers to the guest.
+// A virtio device without its transport: status, features, queues, and the thread that does the work (VIRTIO 1.2,
+// sections 2 and 3). A device type fills in a `struct virtio_type` and embeds a `struct virtio`; a transport
+// (virtio_pci) shows the registers to the guest.
 //
-// Each device has one thread, and everything it does happens there: it sleeps in poll until the doorbell rings or a host
-// descriptor of the device is ready, so an idle device costs nothing and a vCPU never waits for I/O. A doorbell is an eventfd:
-// rung by virtio_notify from a vCPU's exit, or by the kernel (KVM_IOEVENTFD).
+// Each device has one thread, and everything it does happens there: it sleeps in poll until the doorbell rings or a
+// host descriptor of the device is ready, so an idle device costs nothing and a vCPU never waits for I/O. A doorbell
+// is an eventfd: rung by virtio_notify from a vCPU's exit, or by the kernel (KVM_IOEVENTFD).
 //
 // One lock per device covers its state. The thread lets go of it while it waits for the host (virtio_host_begin and
-// virtio_host_end around the system call); a reset waits until no such call is under way, so that afterwards nothing touches
-// the guest's buffers any more.
+// virtio_host_end around the system call); a reset waits until no such call is under way, so that afterwards nothing
+// touches the guest's buffers any more.
 #pragma once
 
 #include <pthread.h>
@@ -48,7 +48,8 @@ struct virtio_type {
     u32 class_code; // what PCI calls such a device
     u16 config_bytes;
 
-    // On the device's thread with the lock held, while the driver is up and no queue is broken. `work` looks at every queue.
+    // On the device's thread with the lock held, while the driver is up and no queue is broken. `work` looks at every
+    // queue.
     void (*work)(struct virtio *virtio);
     // Around each sleep: what else to wait for, and what came of it. NULL: only the doorbell.
     void (*prepare)(struct virtio *virtio, struct pollset *set);
@@ -101,7 +102,8 @@ struct virtio {
     pthread_t thread;
 };
 
-// Fills `virtio`, whose type, memory, features and config were set; creates no thread yet. virtio_close after virtio_stop.
+// Fills `virtio`, whose type, memory, features and config were set; creates no thread yet. virtio_close after
+// virtio_stop.
 int virtio_open(struct virtio *virtio, struct error *error);
 void virtio_close(struct virtio *virtio);
 
@@ -126,8 +128,8 @@ bool virtio_live(const struct virtio *virtio);   // the driver is up and broke n
 bool virtio_active(const struct virtio *virtio); // live, and neither paused nor stopped: may touch memory and interrupt
 void virtio_ring(struct virtio *virtio);       // the thread shall come to `work` again
 
-// virtqueue_take and virtqueue_listen for `work`: a broken rule breaks the device, and a guest that adds chains as fast as
-// they are served gets a bounded number a round, so that the lock becomes free from time to time.
+// virtqueue_take and virtqueue_listen for `work`: a broken rule breaks the device, and a guest that adds chains as
+// fast as they are served gets a bounded number a round, so that the lock becomes free from time to time.
 enum virtqueue_result virtio_take(struct virtio *virtio, unsigned queue, struct virtqueue_chain *chain);
 bool virtio_listen(struct virtio *virtio, unsigned queue, u16 known);
 void virtio_publish(struct virtio *virtio, unsigned queue);      // virtqueue_publish, and the interrupt

@@ -262,7 +262,8 @@ static struct blk_configuration blk_describe(const struct disk *disk)
     return configuration;
 }
 
-struct virtio_pci *virtio_blk_create(struct memory *memory, const struct virtio_blk_config *config, struct error *error)
+struct virtio_pci *virtio_blk_create(struct memory *memory, const struct virtio_blk_config *config,
+                                     struct error *error)
 {
     struct virtio_blk *blk = calloc(1, sizeof *blk);
     if (!blk) {

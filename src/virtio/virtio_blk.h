@@ -8,4 +8,5 @@ struct virtio_blk_config {
     struct disk *disk; // open, outlives the device
 };
 
-struct virtio_pci *virtio_blk_create(struct memory *memory, const struct virtio_blk_config *config, struct error *error);
+struct virtio_pci *virtio_blk_create(struct memory *memory, const struct virtio_blk_config *config,
+                                     struct error *error);

@@ -1,5 +1,5 @@
-// The console device (VIRTIO 1.2, section 5.3): one port, the size of the terminal, no multiport. Queue 0 is input to the
-// guest, queue 1 its output.
+// The console device (VIRTIO 1.2, section 5.3): one port, the size of the terminal, no multiport. Queue 0 is input to
+// the guest, queue 1 its output.
 #pragma once
 
 #include "host/console.h"

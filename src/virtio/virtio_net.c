@@ -1,6 +1,6 @@
-// See virtio_net.h. Offloads: a guest may leave transport checksums to us (we complete them: native code does it faster than
-// translated code), and need not verify those of frames it gets, because they never crossed a wire. Section numbers are
-// those of VIRTIO 1.2.
+// See virtio_net.h. Offloads: a guest may leave transport checksums to us (we complete them: native code does it
+// faster than translated code), and need not verify those of frames it gets, because they never crossed a wire.
+// Section numbers are those of VIRTIO 1.2.
 #include "virtio/virtio_net.h"
 
 #include <assert.h>
@@ -10,6 +10,7 @@
 
 #define NET_F_CSUM ((u64)1 << 0)
 #define NET_F_GUEST_CSUM ((u64)1 << 1)
+#define NET_F_MTU ((u64)1 << 3)
 #define NET_F_MAC ((u64)1 << 5)
 #define NET_F_MRG_RXBUF ((u64)1 << 15)
 #define NET_F_STATUS ((u64)1 << 16)
@@ -26,6 +27,8 @@ enum {
 struct net_configuration {
     u8 mac[6];
     u16 status;
+    u16 queue_pairs; // only there because the next is
+    u16 mtu;
 };
 
 // 5.1.6
@@ -39,7 +42,7 @@ struct net_header {
     u16 buffers;
 };
 
-static_assert(sizeof(struct net_configuration) == 8 && sizeof(struct net_header) == 12, "VIRTIO 1.2, 5.1");
+static_assert(sizeof(struct net_configuration) == 12 && sizeof(struct net_header) == 12, "VIRTIO 1.2, 5.1");
 
 struct net_frame {
     u8 *bytes;
@@ -58,7 +61,7 @@ struct virtio_net {
     u8 frame[NETWORK_FRAME_MOST]; // being sent: a copy, so that the guest cannot change it while it is looked at
 };
 
-// Receiving ---------------------------------------------------------------------------------------------------------------
+// --- Receiving ---
 
 static void net_write_header(struct virtio_net *net, const struct virtqueue_chain *chain, u16 buffers)
 {
@@ -70,8 +73,8 @@ static void net_write_header(struct virtio_net *net, const struct virtqueue_chai
     virtqueue_chain_write(chain, 0, &header, sizeof header);
 }
 
-// Fills buffers with a frame. False if there are not enough, and then it is as if nothing had happened, and `buffers` says how
-// many there are. 5.1.6.4: the number of buffers goes into the first, which is why it is written last.
+// Fills buffers with a frame. False if there are not enough, and then it is as if nothing had happened, and `buffers`
+// says how many there are. 5.1.6.4: the number of buffers goes into the first, which is why it is written last.
 static bool net_fill(struct virtio_net *net, const u8 *frame, size_t bytes, u16 *buffers)
 {
     struct virtqueue *queue = &net->virtio.queues[NET_QUEUE_IN];
@@ -145,7 +148,7 @@ static void net_deliver_backlog(struct virtio_net *net)
     }
 }
 
-// Sending -----------------------------------------------------------------------------------------------------------------
+// --- Sending ---
 
 // 5.1.6.2: the guest put the pseudo header's sum into the field; the rest of the one's complement sum is ours.
 static bool net_complete_checksum(u8 *frame, size_t bytes, u32 start, u32 offset)
@@ -265,7 +268,8 @@ static bool net_choose_mac(u8 mac[6], const u8 wanted[6])
     return true;
 }
 
-struct virtio_pci *virtio_net_create(struct memory *memory, const struct virtio_net_config *config, struct error *error)
+struct virtio_pci *virtio_net_create(struct memory *memory, const struct virtio_net_config *config,
+                                     struct error *error)
 {
     struct virtio_net *net = calloc(1, sizeof *net);
     if (!net || !net_choose_mac(net->configuration.mac, config->mac)) {
@@ -274,13 +278,16 @@ struct virtio_pci *virtio_net_create(struct memory *memory, const struct virtio_
         return NULL;
     }
     net->configuration.status = NET_STATUS_LINK_UP;
+    net->configuration.queue_pairs = 1;
+    net->configuration.mtu = config->port->mtu;
     net->port = config->port;
     net->port->receive = net_receive;
     net->port->adapter = net;
     net->virtio.type = &net_type;
     net->virtio.memory = memory;
     net->virtio.config = &net->configuration;
-    net->virtio.features = NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CSUM | NET_F_GUEST_CSUM;
+    net->virtio.features = NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CSUM | NET_F_GUEST_CSUM |
+                           (config->port->mtu ? NET_F_MTU : 0);
     if (virtio_open(&net->virtio, error) < 0) {
         free(net);
         return NULL;

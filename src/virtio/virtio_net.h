@@ -1,5 +1,5 @@
-// The network adapter (VIRTIO 1.2, section 5.1) at one end of a network port. Queue 0 receives, queue 1 transmits; there is
-// no control queue.
+// The network adapter (VIRTIO 1.2, section 5.1) at one end of a network port. Queue 0 receives, queue 1 transmits;
+// there is no control queue.
 #pragma once
 
 #include "host/network.h"
@@ -10,4 +10,5 @@ struct virtio_net_config {
     u8 mac[6];                 // all zero: a random one, locally administered
 };
 
-struct virtio_pci *virtio_net_create(struct memory *memory, const struct virtio_net_config *config, struct error *error);
+struct virtio_pci *virtio_net_create(struct memory *memory, const struct virtio_net_config *config,
+                                     struct error *error);

@@ -276,7 +276,8 @@ static void virtio_pci_window_read(void *context, unsigned offset, unsigned byte
     if (!virtio_pci_is_window_data(pci, offset, bytes) || !virtio_pci_window(pci, &window))
         return;
     u32 value = (u32)pci_bar_read(&pci->function, window.bar, window.offset, window.bytes);
-    memcpy(pci->function.config + pci->window + 2 + offsetof(struct virtio_pci_capability, extra), &value, sizeof value);
+    u8 *data = pci->function.config + pci->window + 2 + offsetof(struct virtio_pci_capability, extra);
+    memcpy(data, &value, sizeof value);
 }
 
 static void virtio_pci_window_written(void *context, unsigned offset, unsigned bytes)
@@ -297,7 +298,8 @@ static void virtio_pci_reset(void *context)
     pci->state = (struct virtio_pci_state){0};
 }
 
-static int virtio_pci_add_capability(struct virtio_pci *pci, u8 type, u8 bar, u32 offset, u32 bytes, struct error *error)
+static int virtio_pci_add_capability(struct virtio_pci *pci, u8 type, u8 bar, u32 offset, u32 bytes,
+                                     struct error *error)
 {
     bool extra = type == CAPABILITY_NOTIFY || type == CAPABILITY_WINDOW;
     unsigned length = offsetof(struct virtio_pci_capability, extra) + (extra ? 4 : 0);
@@ -309,9 +311,9 @@ static int virtio_pci_add_capability(struct virtio_pci *pci, u8 type, u8 bar, u3
         .bytes = bytes,
         .extra = type == CAPABILITY_NOTIFY ? VIRTIO_PCI_DOORBELL_STRIDE : 0,
     };
-    struct virtio_pci_capability writable = {.bar = 0xFF, .offset = UINT32_MAX, .bytes = UINT32_MAX, .extra = UINT32_MAX};
-    return pci_capability(&pci->function, CAPABILITY_VENDOR, &body, type == CAPABILITY_WINDOW ? &writable : NULL, length,
-                          error);
+    const struct virtio_pci_capability window = {.bar = 0xFF, .offset = ~0u, .bytes = ~0u, .extra = ~0u};
+    const void *writable = type == CAPABILITY_WINDOW ? &window : NULL;
+    return pci_capability(&pci->function, CAPABILITY_VENDOR, &body, writable, length, error);
 }
 
 static int virtio_pci_add_capabilities(struct virtio_pci *pci, struct error *error)
@@ -324,8 +326,8 @@ static int virtio_pci_add_capabilities(struct virtio_pci *pci, struct error *err
                                   (u32)VIRTIO_PCI_DOORBELL_STRIDE * type->queues, error) < 0)
         return -1;
     // 4.1.4.6: only for a device that has a configuration.
-    if (type->config_bytes && virtio_pci_add_capability(pci, CAPABILITY_DEVICE, VIRTIO_PCI_BAR_REGISTERS, VIRTIO_PCI_CONFIG,
-                                                        type->config_bytes, error) < 0)
+    if (type->config_bytes && virtio_pci_add_capability(pci, CAPABILITY_DEVICE, VIRTIO_PCI_BAR_REGISTERS,
+                                                        VIRTIO_PCI_CONFIG, type->config_bytes, error) < 0)
         return -1;
     int window = virtio_pci_add_capability(pci, CAPABILITY_WINDOW, 0, 0, 0, error);
     pci->window = window < 0 ? 0 : (unsigned)window;
@@ -347,8 +349,9 @@ int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio, struct error 
         .intx = true,
         .bars[VIRTIO_PCI_BAR_REGISTERS] = {.kind = PCI_BAR_MEMORY32, .bytes = VIRTIO_PCI_REGISTERS_BYTES,
                                            .read = virtio_pci_read, .write = virtio_pci_write},
-        .bars[VIRTIO_PCI_BAR_DOORBELLS] = {.kind = PCI_BAR_MEMORY32, .bytes = VIRTIO_PCI_DOORBELLS_BYTES, .unlocked = true,
-                                           .read = virtio_pci_doorbell_read, .write = virtio_pci_doorbell_write},
+        .bars[VIRTIO_PCI_BAR_DOORBELLS] = {.kind = PCI_BAR_MEMORY32, .bytes = VIRTIO_PCI_DOORBELLS_BYTES,
+                                           .unlocked = true, .read = virtio_pci_doorbell_read,
+                                           .write = virtio_pci_doorbell_write},
         .msix_vectors = virtio->type->queues + 1u, // one each, and one for changes of the configuration
         .msix_bar = VIRTIO_PCI_BAR_MSIX,
         .config_read = virtio_pci_window_read,

@@ -4,8 +4,8 @@
 // Registers and doorbells are in separate BARs, so that a doorbell, the one access that is hot, takes no lock.
 //
 // This is also what the rest of nidus holds of a device. Its life: virtio_TYPE_create; board_attach(&pci->function);
-// virtio_start(pci->virtio); ... virtio_stop(pci->virtio); board_destroy; virtio_pci_destroy. The thread must be stopped
-// before the board goes, for it raises interrupts there.
+// virtio_start(pci->virtio); ... virtio_stop(pci->virtio); board_destroy; virtio_pci_destroy. The thread must be
+// stopped before the board goes, for it raises interrupts there.
 #pragma once
 
 #include "device/pci.h"

@@ -94,7 +94,8 @@ static const struct virtio_type rng_type = {
     .destroy = rng_destroy,
 };
 
-struct virtio_pci *virtio_rng_create(struct memory *memory, const struct virtio_rng_config *config, struct error *error)
+struct virtio_pci *virtio_rng_create(struct memory *memory, const struct virtio_rng_config *config,
+                                     struct error *error)
 {
     struct virtio_rng *rng = calloc(1, sizeof *rng);
     if (!rng) {

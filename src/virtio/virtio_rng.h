@@ -7,4 +7,5 @@ struct virtio_rng_config {
     u32 bytes_per_second; // 0: 1 MiB
 };
 
-struct virtio_pci *virtio_rng_create(struct memory *memory, const struct virtio_rng_config *config, struct error *error);
+struct virtio_pci *virtio_rng_create(struct memory *memory, const struct virtio_rng_config *config,
+                                     struct error *error);

@@ -59,7 +59,8 @@ bool virtqueue_start(struct virtqueue *queue, struct memory *memory)
 }
 
 // Adds one buffer to the chain, cut where RAM is not contiguous for the host.
-static bool virtqueue_add_buffer(struct virtqueue *queue, struct virtqueue_chain *chain, u64 address, u32 bytes, bool write)
+static bool virtqueue_add_buffer(struct virtqueue *queue, struct virtqueue_chain *chain, u64 address, u32 bytes,
+                                 bool write)
 {
     if (!write && chain->writable)
         return virtqueue_break(queue, "2.7.4.2: a readable buffer after a writable one");
@@ -125,7 +126,7 @@ static bool virtqueue_walk(struct virtqueue *queue, struct virtqueue_chain *chai
     for (u32 visited = 0; visited < most; visited++) {
         if (index >= entries)
             return virtqueue_break(queue, "2.7.5: a descriptor's number is beyond the table");
-        struct virtqueue_descriptor descriptor = virtqueue_load_descriptor(table + (size_t)index * sizeof(struct virtqueue_descriptor));
+        struct virtqueue_descriptor descriptor = virtqueue_load_descriptor(table + (size_t)index * sizeof descriptor);
         if (descriptor.flags & VIRTQUEUE_DESCRIPTOR_INDIRECT) {
             if (inside)
                 return virtqueue_break(queue, "2.7.5.3.1: an indirect table in an indirect table");
@@ -233,7 +234,8 @@ bool virtqueue_listen(struct virtqueue *queue, u16 known)
 }
 
 // Copies to or from consecutive segments; `buffer` is only written if `out`.
-static size_t virtqueue_copy(const struct iovec *segments, unsigned count, u64 offset, u8 *buffer, size_t bytes, bool out)
+static size_t virtqueue_copy(const struct iovec *segments, unsigned count, u64 offset, u8 *buffer, size_t bytes,
+                             bool out)
 {
     size_t done = 0;
     for (unsigned i = 0; i < count && done < bytes; i++) {

@@ -1,7 +1,7 @@
-// The one reader of split virtqueues (VIRTIO 1.2, section 2.7), for all devices. Rings and chains are written by a guest
-// that may be hostile, from other processors, while we read: every field is read once, checked, and used from the copy;
-// every loop is bounded by a constant; every address goes through memory.h. A rule broken makes the queue `broken`, for
-// good until the device is reset, and says which rule. Nothing the guest writes can do more.
+// The one reader of split virtqueues (VIRTIO 1.2, section 2.7), for all devices. Rings and chains are written by a
+// guest that may be hostile, from other processors, while we read: every field is read once, checked, and used from
+// the copy; every loop is bounded by a constant; every address goes through memory.h. A rule broken makes the queue
+// `broken`, for good until the device is reset, and says which rule. Nothing the guest writes can do more.
 //
 // Not thread-safe: a device's lock covers its queues.
 #pragma once
@@ -14,7 +14,7 @@
 
 enum {
     VIRTQUEUE_MAX_SIZE = 256,
-    VIRTQUEUE_MAX_SEGMENTS = 512, // a chain's buffers, after those were split that cross from one block of RAM to the next
+    VIRTQUEUE_MAX_SEGMENTS = 512, // a chain's buffers, those split that cross from one block of RAM to the next
 };
 
 enum { VIRTQUEUE_DESCRIPTOR_NEXT = 1, VIRTQUEUE_DESCRIPTOR_WRITE = 2, VIRTQUEUE_DESCRIPTOR_INDIRECT = 4 };
@@ -43,7 +43,8 @@ struct virtqueue_used {
     struct virtqueue_used_element ring[]; // [size], then avail_event
 };
 
-static_assert(sizeof(struct virtqueue_descriptor) == 16 && sizeof(struct virtqueue_used_element) == 8, "VIRTIO 1.2, 2.7");
+static_assert(sizeof(struct virtqueue_descriptor) == 16, "VIRTIO 1.2, 2.7.5");
+static_assert(sizeof(struct virtqueue_used_element) == 8, "VIRTIO 1.2, 2.7.8");
 
 // What the guest configured and how far the queue has come: all that a saved state needs.
 struct virtqueue_state {
@@ -91,8 +92,8 @@ enum virtqueue_result virtqueue_take(struct virtqueue *queue, struct virtqueue_c
 // The last `count` chains taken go back to the guest's side, as if they had not been taken.
 void virtqueue_untake(struct virtqueue *queue, u16 count);
 
-// The last `count` chains returned, and not published yet, are with the device again: for a frame that began to fill buffers
-// of which there are not enough.
+// The last `count` chains returned, and not published yet, are with the device again: for a frame that began to fill
+// buffers of which there are not enough.
 void virtqueue_unreturn(struct virtqueue *queue, u16 count);
 
 // Returns a chain of which the device wrote the first `written` bytes. The guest sees it at the next virtqueue_publish.
@@ -102,13 +103,13 @@ void virtqueue_return(struct virtqueue *queue, const struct virtqueue_chain *cha
 // Shows the guest what was returned; true if the guest wants an interrupt for it.
 bool virtqueue_publish(struct virtqueue *queue);
 
-// Before and after a run of takes: whether the guest shall ring the doorbell. virtqueue_listen returns true if something
-// came in before the guest could know, and the caller has to look again. `known`: that many chains the caller has seen and
-// left, because it needs more; only further ones count.
+// Before and after a run of takes: whether the guest shall ring the doorbell. virtqueue_listen returns true if
+// something came in before the guest could know, and the caller has to look again. `known`: that many chains the
+// caller has seen and left, because it needs more; only further ones count.
 void virtqueue_deafen(struct virtqueue *queue);
 bool virtqueue_listen(struct virtqueue *queue, u16 known);
 
-// Copies between a chain and a buffer, from byte `offset` of the chain's readable (writable) part; returns how many bytes
-// there were, at most `bytes`.
+// Copies between a chain and a buffer, from byte `offset` of the chain's readable (writable) part; returns how many
+// bytes there were, at most `bytes`.
 size_t virtqueue_chain_read(const struct virtqueue_chain *chain, u64 offset, void *to, size_t bytes);
 size_t virtqueue_chain_write(const struct virtqueue_chain *chain, u64 offset, const void *from, size_t bytes);

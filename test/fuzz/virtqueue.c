@@ -1,6 +1,6 @@
-// A guest that writes what it likes into rings, buffers, registers and configuration space of every virtio device. The
-// devices run without their threads, so that an input always does the same; what is checked besides the sanitizers is that
-// a chain never reaches outside guest memory and never exceeds its bounds.
+// A guest that writes what it likes into rings, buffers, registers and configuration space of every virtio device.
+// The devices run without their threads, so that an input always does the same; what is checked besides the
+// sanitizers is that a chain never reaches outside guest memory and never exceeds its bounds.
 //
 // The input is a program: one byte names the device, then each step is an opcode byte and its operands.
 #include <assert.h>
@@ -124,7 +124,10 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     return 0;
 }
 
-static void put(struct fuzz *fuzz, u64 gpa, const void *from, u64 bytes) { memory_write(fuzz->memory, gpa, from, bytes); }
+static void put(struct fuzz *fuzz, u64 gpa, const void *from, u64 bytes)
+{
+    memory_write(fuzz->memory, gpa, from, bytes);
+}
 
 static u64 ring_base(unsigned queue) { return RINGS + queue * (u64)RING_STRIDE; }
 
@@ -261,7 +264,9 @@ static void run_step(struct fuzz *fuzz, struct virtio_pci *pci, struct input *in
         pci_config_write(&pci->function, offset, width > 4 ? 4 : width, (u32)input_take(input, 4));
         break;
     }
-    case STEP_CONFIG_READ: pci_config_read(&pci->function, (unsigned)input_take(input, 1) & ~3u, width > 4 ? 4 : width); break;
+    case STEP_CONFIG_READ:
+        pci_config_read(&pci->function, (unsigned)input_take(input, 1) & ~3u, width > 4 ? 4 : width);
+        break;
     case STEP_ARRIVE:
         pthread_mutex_lock(&pci->virtio->lock);
         pci->virtio->budget = 64;

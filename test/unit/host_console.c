@@ -139,8 +139,8 @@ static void test_terminal(void **state)
     close(keep), close(master);
 }
 
-// No terminal: bytes are bytes, the escape key too; the end of input is not the end of the guest; and all that the guest said
-// arrives, though the reader is slower than the guest and starts after it ended.
+// No terminal: bytes are bytes, the escape key too; the end of input is not the end of the guest; and all that the
+// guest said arrives, though the reader is slower than the guest and starts after it ended.
 static void test_pipes(void **state)
 {
     (void)state;

@@ -440,7 +440,8 @@ static void test_reset_under_load(void **state)
     struct driver *driver = &setup->driver;
     for (unsigned round = 0; round < 100; round++) {
         for (u32 i = 0; i < 5; i++) {
-            struct driver_buffer buffers[] = {{HEADER, 16, false}, {BUFFER + i * 65536, 65536, true}, {STATUS, 1, true}};
+            struct driver_buffer buffers[] = {
+                {HEADER, 16, false}, {BUFFER + i * 65536, 65536, true}, {STATUS, 1, true}};
             put_header(driver, IN, 0);
             driver_add(driver, 0, buffers, 3);
         }

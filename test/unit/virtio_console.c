@@ -28,8 +28,8 @@ static int create(void **state)
     if (!setup->console)
         fail_msg("%s", error.text);
     driver_init(&setup->driver);
-    driver_attach(&setup->driver, virtio_console_create(setup->driver.memory,
-                                                        &(struct virtio_console_config){.console = setup->console}, &error));
+    struct virtio_console_config config = {.console = setup->console};
+    driver_attach(&setup->driver, virtio_console_create(setup->driver.memory, &config, &error));
     driver_messages_on(&setup->driver);
     driver_begin(&setup->driver, UINT64_MAX);
     assert_int_equal(console_start(setup->console, &error), 0);

@@ -1,5 +1,6 @@
-// The guest's side of virtio for tests: a driver small enough to be seen through, which can also break every rule. It talks
-// to the device as a guest does: configuration space, BARs and rings in guest memory; interrupts arrive as messages.
+// The guest's side of virtio for tests: a driver small enough to be seen through, which can also break every rule. It
+// talks to the device as a guest does: configuration space, BARs and rings in guest memory; interrupts arrive as
+// messages.
 #pragma once
 
 #include <pthread.h>
@@ -227,7 +228,8 @@ static inline u16 driver_add(struct driver *driver, u16 number, const struct dri
 
 static inline void driver_kick(struct driver *driver, u16 number)
 {
-    pci_bar_write(&driver->pci->function, VIRTIO_PCI_BAR_DOORBELLS, number * (u64)VIRTIO_PCI_DOORBELL_STRIDE, 2, number);
+    u64 offset = number * (u64)VIRTIO_PCI_DOORBELL_STRIDE;
+    pci_bar_write(&driver->pci->function, VIRTIO_PCI_BAR_DOORBELLS, offset, 2, number);
 }
 
 static inline struct timespec driver_deadline(void)

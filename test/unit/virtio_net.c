@@ -1,4 +1,5 @@
-// The network adapter between a driver of our own and a cable of our own, and then with the real user-mode network stack.
+// The network adapter between a driver of our own and a cable of our own, and then with the real user-mode network
+// stack.
 #include "virtio_driver.h"
 
 #include <arpa/inet.h>
@@ -336,7 +337,7 @@ static void test_receive_buffer_without_room_needs_reset(void **state)
     driver_destroy(&driver);
 }
 
-// The user-mode network ---------------------------------------------------------------------------------------------------
+// --- The user-mode network ---
 
 static const u8 router_mac[6] = {0x52, 0x55, 10, 0, 2, 2};
 

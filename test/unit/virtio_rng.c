@@ -1,4 +1,5 @@
-// The entropy device: that bytes come, that they are random enough to be told from nothing, and that the rate is bounded.
+// The entropy device: that bytes come, that they are random enough to be told from nothing, and that the rate is
+// bounded.
 #include "virtio_driver.h"
 
 #include "virtio/virtio_rng.h"
@@ -7,7 +8,8 @@ static void begin(struct driver *driver, u32 rate)
 {
     struct error error = {0};
     driver_init(driver);
-    driver_attach(driver, virtio_rng_create(driver->memory, &(struct virtio_rng_config){.bytes_per_second = rate}, &error));
+    struct virtio_rng_config config = {.bytes_per_second = rate};
+    driver_attach(driver, virtio_rng_create(driver->memory, &config, &error));
     driver_messages_on(driver);
     driver_begin(driver, UINT64_MAX);
 }
