@@ -148,13 +148,6 @@ static struct vmcs *vmcs_accessible(struct cpu *cpu)
     return vmcs;
 }
 
-// VMfailValid of VMREAD and VMWRITE goes to the VMCS that they work on.
-static void vmcs_access_failed(struct cpu *cpu, struct vmcs *vmcs, enum vmx_error error)
-{
-    cpu->rflags = (cpu->rflags & ~FLAGS_ARITHMETIC) | FLAG_ZF;
-    vmcs->instruction_error = error;
-}
-
 void insn_vmread(struct cpu *cpu, const struct insn *insn)
 {
     bool root = vmx_begin(cpu);
@@ -169,7 +162,7 @@ void insn_vmread(struct cpu *cpu, const struct insn *insn)
     if (!vmcs)
         return;
     if (!vmcs_field_exists(encoding)) {
-        vmcs_access_failed(cpu, vmcs, VMX_ERROR_FIELD);
+        vmx_fail(cpu, VMX_ERROR_FIELD);
         return;
     }
     u64 value = vmcs_field_read(vmcs, encoding);
@@ -195,7 +188,7 @@ void insn_vmwrite(struct cpu *cpu, const struct insn *insn)
         return;
     u64 value = operand_read(cpu, insn, 1);
     if (!vmcs_field_exists(encoding)) {
-        vmcs_access_failed(cpu, vmcs, VMX_ERROR_FIELD);
+        vmx_fail(cpu, VMX_ERROR_FIELD);
         return;
     }
     vmcs_field_write(vmcs, encoding, value);
