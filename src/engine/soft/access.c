@@ -4,6 +4,7 @@
 #include "engine/soft/access.h"
 
 #include "engine/soft/bytes.h"
+#include "engine/soft/debug.h"
 #include "engine/soft/event.h"
 #include "engine/soft/intercept.h"
 #include "engine/soft/lapic.h"
@@ -56,7 +57,7 @@ static struct part access_resolve(struct cpu *cpu, struct tlb *tlb, u64 linear, 
     part.host = slot->host + (paging.gpa - slot->gpa);
     if (access == ACCESS_WRITE && bytes)
         access_before_write(cpu, slot, paging.gpa, bytes);
-    if (!part.apic)
+    if (LIKELY(!part.apic && !debug_watch(cpu, linear, bytes, access)))
         tlb_fill(cpu, tlb, linear, paging.gpa, part.host, paging.allowed, paging.note);
     return part;
 }

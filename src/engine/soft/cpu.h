@@ -184,6 +184,7 @@ struct cpu {
     u64 cr0, cr2, cr3, cr4;
     u64 xcr0;
     u64 dr[8];
+    u64 watched[5];    // DR0..DR3, DR7 that the soft TLB knows of (debug.h)
     u64 pdpte[4];      // PAE paging loads them with CR3 (SDM 3A 4.4.1)
     u8 cpl;            // = SS.DPL
     u32 mp_state;      // KVM_MP_STATE_*

@@ -1,6 +1,7 @@
 // Breakpoints cost nothing while none is armed: generated code does not look at DR7. With one armed, the run loop
-// executes instruction by instruction and asks here (SDM 3B 18.2). Execution breakpoints are faults; those on data and ports
-// are traps, collected in cpu->pending_debug until the instruction has retired.
+// executes instruction by instruction and asks here, and pages with watched data stay out of the soft TLB, so that each access
+// to them takes the slow path and is compared (SDM 3B 18.2). Execution breakpoints are faults; those on data and ports are traps,
+// collected in cpu->pending_debug until the instruction has retired.
 #include "engine/soft/debug.h"
 
 enum { DEBUG_EXECUTE = 0, DEBUG_WRITE = 1, DEBUG_PORT = 2, DEBUG_ACCESS = 3 };
@@ -37,20 +38,49 @@ static u64 debug_match(const struct cpu *cpu, unsigned kinds, u64 address, u64 s
     return bits;
 }
 
-void debug_execute(struct cpu *cpu)
+static void debug_execute(struct cpu *cpu)
 {
-    if (cpu->rflags & FLAG_RF)
-        return;
     u64 linear = cpu_code64(cpu) ? cpu->rip : (u32)(cpu->segment[SEG_CS].base + cpu->rip);
     u64 bits = debug_match(cpu, 1 << DEBUG_EXECUTE, linear, 1);
     if (bits)
         cpu_raise_debug(cpu, bits, false);
 }
 
-void debug_data(struct cpu *cpu, u64 linear, unsigned size, bool write)
+// What the breakpoint registers are is compared here instead of caught where they are written, since VM entries, exits and
+// the VM's owner write them too.
+static bool debug_changed(struct cpu *cpu)
 {
-    unsigned kinds = 1 << DEBUG_ACCESS | (write ? 1 << DEBUG_WRITE : 0);
-    cpu->pending_debug |= debug_match(cpu, kinds, linear, size);
+    static const u8 number[] = {0, 1, 2, 3, 7};
+    bool changed = false;
+    for (unsigned i = 0; i < ARRAY_SIZE(number); i++) {
+        changed |= cpu->watched[i] != cpu->dr[number[i]];
+        cpu->watched[i] = cpu->dr[number[i]];
+    }
+    return changed;
+}
+
+bool debug_prepare_armed(struct cpu *cpu)
+{
+    if (!debug_armed(cpu)) {
+        cpu->watched[4] = 0; // what fills the TLB from now on is not watched
+        return false;
+    }
+    if (debug_changed(cpu))
+        tlb_flush_all(cpu);
+    // An instruction that is made again with a device's answer has been looked at.
+    if (!(cpu->rflags & FLAG_RF) && !cpu->mmio_reads)
+        debug_execute(cpu);
+    return true;
+}
+
+bool debug_watch_armed(struct cpu *cpu, u64 linear, unsigned size, enum access access)
+{
+    const unsigned both = 1 << DEBUG_ACCESS | 1 << DEBUG_WRITE;
+    if (access == ACCESS_EXECUTE)
+        return false;
+    if (size)
+        cpu->pending_debug |= debug_match(cpu, access == ACCESS_WRITE ? both : 1 << DEBUG_ACCESS, linear, size);
+    return debug_match(cpu, both, align_down(linear, PAGE_BYTES), PAGE_BYTES);
 }
 
 void debug_io(struct cpu *cpu, u16 port, unsigned size)

@@ -14,9 +14,23 @@
 // #DB is about to be taken for these DR6 bits.
 void debug_record(struct cpu *cpu, u64 dr6_bits);
 
-// Whether any breakpoint is armed, so that instructions have to be executed one by one with the questions below.
+// Whether any breakpoint is armed, so that instructions have to be executed one by one.
 static inline bool debug_armed(const struct cpu *cpu) { return UNLIKELY(cpu->dr[7] & DR7_ENABLES); }
 
-void debug_execute(struct cpu *cpu); // before the instruction at cpu->rip: raises #DB for a breakpoint on it, unless RF
-void debug_data(struct cpu *cpu, u64 linear, unsigned size, bool write); // adds to cpu->pending_debug
+// The run loop, before the instruction at cpu->rip: true when a breakpoint is armed, so that this one instruction is executed
+// alone. Raises #DB for a breakpoint on its execution.
+bool debug_prepare_armed(struct cpu *cpu);
+static inline bool debug_prepare(struct cpu *cpu)
+{
+    return UNLIKELY(debug_armed(cpu) || cpu->watched[4]) && debug_prepare_armed(cpu);
+}
+
+// An access that missed the soft TLB: adds to cpu->pending_debug what it hits. True when the page has to stay out of the TLB,
+// so that the next access to it comes here too.
+bool debug_watch_armed(struct cpu *cpu, u64 linear, unsigned size, enum access access);
+static inline bool debug_watch(struct cpu *cpu, u64 linear, unsigned size, enum access access)
+{
+    return debug_armed(cpu) && debug_watch_armed(cpu, linear, size, access);
+}
+
 void debug_io(struct cpu *cpu, u16 port, unsigned size);

@@ -10,6 +10,7 @@
 #include "engine/soft/segment.h"
 #include "engine/soft/stack.h"
 #include "engine/soft/task.h"
+#include "engine/soft/trace.h"
 
 static bool event_software(const struct event *event)
 {
@@ -288,7 +289,11 @@ static _Noreturn void event_raise(struct cpu *cpu, struct event event)
 
 static _Noreturn void event_raise_fault(struct cpu *cpu, struct event event)
 {
+    trace_faults(cpu, "vector %u error %#x address %#lx rip %#lx cpl %u%s", event.vector, event.error, (unsigned long)event.address,
+                 (unsigned long)cpu->rip, cpu->cpl, cpu->guest_mode ? " in the nested guest" : "");
     event.type = EVENT_EXCEPTION;
+    cpu->stepping = false;
+    cpu->pending_debug = 0; // the instruction has not retired, and its restart will hit the same breakpoints
     cpu->rflags |= FLAG_RF; // in the image that is saved: the restarted instruction ignores its breakpoint (SDM 3B 17.3.1.1)
     event_raise(cpu, event);
 }
@@ -331,6 +336,9 @@ void cpu_raise_software(struct cpu *cpu, enum event_type type, unsigned vector, 
 {
     struct event event = {.valid = true, .type = type, .vector = vector, .length = length};
     cpu->rflags &= ~FLAG_RF;
+    cpu->stepping = false;
+    if (type == EVENT_PRIVILEGED_EXCEPTION)
+        cpu->pending_debug = 0; // INT1 is a #DB itself, and takes the place of one held back by MOV SS
     intercept_event(cpu, &event);
     cpu->event = event;
     event_deliver(cpu);

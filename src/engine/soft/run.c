@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/soft/block.h"
+#include "engine/soft/debug.h"
 #include "engine/soft/fpu.h"
 #include "engine/soft/io.h"
 #include "engine/soft/lapic.h"
@@ -245,16 +246,16 @@ static void run_requests(struct cpu *cpu)
 // The single step that was asked for when the instruction began (SDM 3B 18.3.1.4).
 static void step_trap(struct cpu *cpu)
 {
-    if (cpu->stepping) {
-        cpu->stepping = false;
-        cpu->pending_debug |= 1 << 14;
-    }
+    if (cpu->stepping && !(cpu->interruptibility & BLOCKING_MOV_SS)) // MOV SS is not trapped behind (SDM 3A 6.8.3)
+        cpu->pending_debug |= DR6_BS;
+    cpu->stepping = false;
 }
 
 static void run_code(struct cpu *cpu)
 {
-    bool step = cpu->rflags & FLAG_TF, trap = vmx_single_step(cpu);
-    cpu->one = step || trap || cpu->mmio_reads || cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI);
+    bool step = cpu->rflags & FLAG_TF, trap = vmx_single_step(cpu), armed = debug_prepare(cpu);
+    cpu->rflags &= ~FLAG_RF; // faults set it again in what they save
+    cpu->one = step || trap || armed || cpu->mmio_reads || cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI);
     const u8 *code = cpu->one ? code_find_one(cpu) : code_find(cpu);
     cpu->stepping = step;
     while (code && (publish(cpu) || cpu->one)) {
@@ -280,8 +281,10 @@ static int run_loop(struct cpu *cpu)
 {
     __builtin_setjmp(cpu->unwind);
     for (;;) {
-        if (!cpu->leave && cpu->io.active)
+        if (!cpu->leave && cpu->io.active) {
             io_complete(cpu);
+            step_trap(cpu);
+        }
         if (!cpu->leave && mmio_retire(cpu))
             return 0;
         run_requests(cpu);

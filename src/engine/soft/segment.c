@@ -196,11 +196,13 @@ void segment_drop_privileged(struct cpu *cpu)
 {
     static const u8 data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
-        const struct segment *segment = &cpu->segment[data[i]];
+        struct segment *segment = &cpu->segment[data[i]];
         u32 access = segment->access;
         bool ringless = (access & (AR_CODE | AR_CONFORMING)) == (AR_CODE | AR_CONFORMING);
-        if (!(access & AR_UNUSABLE) && !ringless && (access & AR_DPL) >> AR_DPL_SHIFT < cpu->cpl)
-            segment_set_null(cpu, data[i], 0, 0);
+        if (!(access & AR_UNUSABLE) && !ringless && (access & AR_DPL) >> AR_DPL_SHIFT < cpu->cpl) {
+            segment->selector = 0; // the base stays: 64-bit code goes on using that of FS and GS
+            segment->access |= AR_UNUSABLE;
+        }
     }
 }
 
