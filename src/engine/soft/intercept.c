@@ -441,13 +441,13 @@ void intercept_ept_violation(struct cpu *cpu, u64 gpa, u64 linear, bool linear_v
         vmcs->guest_linear = linear;
     }
     vmcs->guest_physical = gpa;
-    vmx_exit(cpu, REASON_EPT_VIOLATION, qualification);
+    vmx_exit_access(cpu, REASON_EPT_VIOLATION, qualification);
 }
 
 void intercept_ept_misconfiguration(struct cpu *cpu, u64 gpa)
 {
     cpu->vmx->vmcs->guest_physical = gpa;
-    vmx_exit(cpu, REASON_EPT_MISCONFIGURATION, 0);
+    vmx_exit_access(cpu, REASON_EPT_MISCONFIGURATION, 0);
 }
 
 u64 intercept_apic_access_page(const struct cpu *cpu)

@@ -3,6 +3,7 @@
 #include "engine/soft/slow.h"
 
 #include "engine/soft/access.h"
+#include "engine/soft/intercept.h"
 #include "engine/soft/translate.h"
 
 static void instruction_start(struct cpu *cpu)
@@ -42,6 +43,8 @@ void slow_commit(struct cpu *cpu, u64 eflags)
     cpu->rip = cpu->next_rip;
     if (cpu->stepping)
         cpu->pending_debug |= 1 << 14;
+    if (UNLIKELY(cpu->guest_mode))
+        intercept_retired(cpu);
     cpu->code_changed = false;
     cpu_resume(cpu);
 }

@@ -260,7 +260,7 @@ bool intercept_apic_access(struct cpu *cpu, u64 linear, unsigned offset, unsigne
     bool aligned = (offset & 15) + size <= 4;
     if (!aligned || type > APIC_ACCESS_WRITE || !apic_virtualizes(cpu, offset & ~15u, access == ACCESS_WRITE)) {
         cpu->vmx->vmcs->guest_linear = linear;
-        vmx_exit(cpu, REASON_APIC_ACCESS, offset | type << 12);
+        vmx_exit_access(cpu, REASON_APIC_ACCESS, offset | type << 12);
     }
     if (access == ACCESS_READ) {
         *value = bytes_load(cpu->vmx->virtual_apic + offset, size);

@@ -5,7 +5,8 @@ const struct vmx_control_bits vmx_control_bits[CONTROL_COUNT] = {
     [CONTROL_PIN] = {
         .default1 = 0x16,
         .fixed1 = 0x16,
-        .may = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
+        .may = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER |
+               PIN_POSTED_INTERRUPTS,
     },
     [CONTROL_CPU] = {
         .default1 = 0x0401e172,
@@ -16,9 +17,9 @@ const struct vmx_control_bits vmx_control_bits[CONTROL_COUNT] = {
                CPU_SECONDARY,
     },
     [CONTROL_CPU2] = {
-        .may = CPU2_APIC_ACCESS | CPU2_EPT | CPU2_DESCRIPTOR_TABLE | CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD |
-               CPU2_UNRESTRICTED | CPU2_PAUSE_LOOP | CPU2_RDRAND | CPU2_INVPCID | CPU2_SHADOW_VMCS | CPU2_RDSEED |
-               CPU2_XSAVES | CPU2_TSC_SCALING,
+        .may = CPU2_APIC_ACCESS | CPU2_EPT | CPU2_DESCRIPTOR_TABLE | CPU2_RDTSCP | CPU2_X2APIC | CPU2_VPID |
+               CPU2_WBINVD | CPU2_UNRESTRICTED | CPU2_APIC_REGISTER | CPU2_INTERRUPT_DELIVERY | CPU2_PAUSE_LOOP |
+               CPU2_RDRAND | CPU2_INVPCID | CPU2_SHADOW_VMCS | CPU2_RDSEED | CPU2_XSAVES | CPU2_TSC_SCALING,
     },
     [CONTROL_EXIT] = {
         .default1 = 0x36dff,

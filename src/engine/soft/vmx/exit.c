@@ -210,6 +210,13 @@ void vmx_exit_insn(struct cpu *cpu, const struct insn *insn, u32 reason, u64 qua
     vmx_exit_event(cpu, reason, qualification, 0, 0);
 }
 
+void vmx_exit_access(struct cpu *cpu, u32 reason, u64 qualification)
+{
+    u64 length = cpu->next_rip - cpu->rip; // of no instruction when it is being fetched
+    cpu->vmx->vmcs->exit_length = length <= 15 ? length : 0;
+    vmx_exit_event(cpu, reason, qualification, 0, 0);
+}
+
 // SDM 3C 27.8: no guest state is saved, and of the exit information only reason and qualification are.
 void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification)
 {

@@ -142,6 +142,7 @@ void vmx_enter(struct cpu *cpu); // returns only after VMfail
 _Noreturn void vmx_exit(struct cpu *cpu, u32 reason, u64 qualification);
 _Noreturn void vmx_exit_event(struct cpu *cpu, u32 reason, u64 qualification, u32 interruption, u32 error);
 _Noreturn void vmx_exit_insn(struct cpu *cpu, const struct insn *insn, u32 reason, u64 qualification);
+_Noreturn void vmx_exit_access(struct cpu *cpu, u32 reason, u64 qualification); // by an instruction's memory access
 _Noreturn void vmx_entry_failed(struct cpu *cpu, u32 reason, u64 qualification);
 
 // The ends of VMX instructions (SDM 3C 31.2).
