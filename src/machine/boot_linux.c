@@ -101,7 +101,8 @@ static int linux_image_open(struct linux_image *image, const struct boot_file *f
     return 0;
 }
 
-// Preferred place first: loaded there the kernel need not move itself.
+// Preferred place first: loaded there the kernel need not move itself. Below it, it would move itself there (boot.rst,
+// "pref_address"), so a lower place is of no use.
 static int linux_place_kernel(struct boot_plan *plan, const struct boot_config *config,
                               const struct linux_image *image, struct error *error)
 {
@@ -110,12 +111,12 @@ static int linux_place_kernel(struct boot_plan *plan, const struct boot_config *
     u64 bytes = align_up(image->init_bytes, PAGE_BYTES);
     if (place < PAGE_BYTES || place + bytes > GIB(4) || !boot_plan_is_free(plan, config, place, bytes))
         place = image->relocatable
-                    ? boot_plan_lowest(plan, config, bytes, image->alignment, MIB(1), boot_config_low_end(config))
+                    ? boot_plan_lowest(plan, config, bytes, image->alignment, place, boot_config_low_end(config))
                     : 0;
     if (!place)
-        return error_set(error, "%s: needs %" PRIu64 " MiB in one piece to unpack itself, and the VM has %" PRIu64
+        return error_set(error, "%s: needs %" PRIu64 " MiB from %" PRIu64 " MiB on to unpack itself, and the VM has %" PRIu64
                                 " MiB: give it more with --memory", file->name, (bytes + MIB(1) - 1) >> 20,
-                         boot_config_ram(config) >> 20);
+                         image->preferred >> 20, boot_config_ram(config) >> 20);
     struct boot_segment segment = {.gpa = place, .bytes = bytes, .data = file->data + image->offset,
                                    .data_bytes = image->bytes};
     plan->rip = place + LINUX_ENTRY_64;

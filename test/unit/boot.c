@@ -291,15 +291,18 @@ static void linux_elsewhere(void **state)
 {
     struct fixture *f = *state;
     build_linux(f);
-    f->config.regions[3].bytes = MIB(15); // ends where the kernel would like to be
+    f->config.regions[f->config.region_count++] = (struct boot_region){MIB(17), MIB(2), BOOT_RESERVED};
+    f->config.regions[3].bytes = MIB(16);
+    f->config.regions[f->config.region_count++] = (struct boot_region){MIB(19), MIB(20), BOOT_RAM};
     plans(f);
     plan_is_sound(f);
-    assert_int_equal(f->plan.rip, 0x200200);
-    f->image[0x234] = 0;
+    assert_int_equal(f->plan.rip, MIB(20) + 0x200);
+    f->image[0x234] = 0; // not relocatable
     refuses(f, "--memory");
     f->image[0x234] = 1;
-    f->config.regions[3].bytes = MIB(7);
-    refuses(f, "needs 8 MiB in one piece");
+    f->config.region_count -= 2;
+    f->config.regions[3].bytes = MIB(22); // one short
+    refuses(f, "needs 8 MiB from 16 MiB on");
 }
 
 static void linux_refusals(void **state)
