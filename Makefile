@@ -30,7 +30,6 @@ endif
 SOURCES := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 OBJECTS := $(SOURCES:%=$(BUILD)/%.o)
 LIBRARY := $(filter-out $(BUILD)/src/main.c.o,$(OBJECTS))
-RANDOM_OBJECTS := $(patsubst %.c,$(BUILD)/%.c.o,$(sort $(wildcard test/random/*.c)))
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
 
 GUEST := $(BUILD)/guest
@@ -68,11 +67,7 @@ install: all
 	install -D -m 755 $(BUILD)/nidus $(DESTDIR)$(PREFIX)/bin/nidus
 	install -D -m 644 docs/nidus.1 $(DESTDIR)$(PREFIX)/share/man/man1/nidus.1
 
-unit: $(UNIT) $(BUILD)/random
-
-# The re-encoder against the bare machine: random instructions, run natively and translated.
-$(BUILD)/random: $(RANDOM_OBJECTS) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+unit: $(UNIT) $(BUILD)/test/random/random
 
 # What runs inside: the kernel and the initramfs of the demo, and the hand-written test guests.
 guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(TAP)
