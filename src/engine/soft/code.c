@@ -385,11 +385,11 @@ static bool block_overlaps(const struct block *block, u64 gpa, u64 bytes)
     return block->gpa2 != ~0ull && gpa < block->gpa2 + (block->bytes - in_page) && block->gpa2 < gpa + bytes;
 }
 
-static void jumps_forget(struct engine_vm *vm, const u8 *entry)
+static void jumps_forget(struct engine_vm *vm, const struct block *block)
 {
     for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++)
         if (vm->cpu[i])
-            tlb_forget_code(vm->cpu[i], entry);
+            tlb_forget_block(vm->cpu[i], block->gpa, block->entry_memory);
 }
 
 static bool page_written(struct engine_vm *vm, struct cpu *cpu, struct ram_page *page, u64 gpa, u64 bytes)
@@ -405,7 +405,7 @@ static bool page_written(struct engine_vm *vm, struct cpu *cpu, struct ram_page 
             const u8 *at = cpu ? (const u8 *)cpu->scratch[1] : NULL;
             own |= at >= block->host && at < block->host + block->host_bytes;
             block_drop(code, block);
-            jumps_forget(vm, block->entry_memory);
+            jumps_forget(vm, block);
         }
         block = next;
     }
