@@ -53,6 +53,7 @@ static const struct cpuid_word cpuid_words[] = {
     // FSRM, SERIALIZE, AVX512_FP16; always: IBRS and IBPB, STIBP, ARCH_CAPABILITIES
     {7, 0, CPUID_EDX, B(4) | B(14) | B(23), B(26) | B(27) | B(29)},
     {7, 1, CPUID_EAX, B(4) | B(5) | B(10) | B(11) | B(12), 0}, // AVX_VNNI, AVX512_BF16, fast short string operations
+    {7, 2, CPUID_EDX, 0, B(4)},                                // BHI_CTRL: else Linux clears branch history by hand
     {0xd, 1, CPUID_EAX, B(0) | B(1) | B(2) | B(3), 0},         // XSAVEOPT, XSAVEC, XGETBV(1), XSAVES
     {0x80000001, 0, CPUID_ECX, B(0) | B(5) | B(8), 0},         // LAHF, LZCNT, PREFETCHW
     {0x80000001, 0, CPUID_EDX, 0, B(11) | B(20) | B(26) | B(27) | B(29)}, // SYSCALL, NX, 1 GiB pages, RDTSCP, long mode
@@ -181,8 +182,9 @@ static void cpuid_add_basic(struct cpuid_table *table, const struct engine_vm *v
     cpuid_add(table, 2, 0, false, (u32[4]){0x00feff01, 0xf0, 0, 0}); // caches and TLBs: see leaf 4
     cpuid_add_caches(table);
     cpuid_add_features(table, 6, 0, false, (u32[4]){0});
-    cpuid_add_features(table, 7, 0, true, (u32[4]){1});
+    cpuid_add_features(table, 7, 0, true, (u32[4]){2});
     cpuid_add_features(table, 7, 1, true, (u32[4]){0});
+    cpuid_add_features(table, 7, 2, true, (u32[4]){0});
     cpuid_add(table, 0xa, 0, false, (u32[4]){0}); // no performance counters
     cpuid_add(table, 0xb, 0, true, (u32[4]){0, 1, 1 << 8, 0});
     cpuid_add(table, 0xb, 1, true, (u32[4]){0, 1, 2 << 8 | 1, 0});
@@ -264,7 +266,7 @@ static void cpuid_derive(struct cpu *cpu)
         {7, 0, CPUID_ECX, 2, 0, CR4_UMIP}, {7, 0, CPUID_ECX, 22, FEATURE_RDPID, 0},
         {7, 0, CPUID_EDX, 26, FEATURE_SPEC_CTRL, 0}, {7, 0, CPUID_EDX, 27, FEATURE_STIBP, 0},
         {7, 0, CPUID_EDX, 28, FEATURE_FLUSH_L1D, 0}, {7, 0, CPUID_EDX, 29, FEATURE_ARCH_CAPABILITIES, 0},
-        {7, 0, CPUID_EDX, 31, FEATURE_SSBD, 0}, {0xd, 1, CPUID_EAX, 2, FEATURE_XGETBV1, 0},
+        {7, 0, CPUID_EDX, 31, FEATURE_SSBD, 0}, {7, 2, CPUID_EDX, 4, FEATURE_BHI_CTRL, 0}, {0xd, 1, CPUID_EAX, 2, FEATURE_XGETBV1, 0},
         {0xd, 1, CPUID_EAX, 3, FEATURE_XSAVES, 0}, {0x80000001, 0, CPUID_EDX, 11, FEATURE_SYSCALL, 0},
         {0x80000001, 0, CPUID_EDX, 20, FEATURE_NX, 0}, {0x80000001, 0, CPUID_EDX, 27, FEATURE_RDTSCP, 0},
         {0x80000001, 0, CPUID_EDX, 29, FEATURE_LONG_MODE, 0},

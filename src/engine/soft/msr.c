@@ -207,6 +207,8 @@ static bool msr_write_speculation(struct cpu *cpu, u32 msr, u64 value, bool host
             control |= 2;
         if (cpu->features & FEATURE_SSBD)
             control |= 4;
+        if (cpu->features & FEATURE_BHI_CTRL)
+            control |= 1 << 10;
         if (!host && (!control || value & ~control))
             return false;
         cpu->msr.spec_ctrl = value;

@@ -76,17 +76,14 @@ static mode_word mode_vector(const struct cpu *cpu)
         mode |= MODE_X87_EM;
     if (cpu->cr0 & CR0_MP && ts)
         mode |= MODE_FWAIT_NM;
-    if (em || !osfxsr)
-        return mode;
-    if (ts)
-        return mode | MODE_SSE_NM;
-    mode |= MODE_SSE;
-    if (cpu->cr4 & CR4_OSXSAVE && (cpu->xcr0 & 6) == 6) {
+    if (cpu->cr4 & CR4_OSXSAVE && (cpu->xcr0 & 6) == 6 && !ts) { // AVX asks neither CR0.EM nor CR4.OSFXSR (SDM 2A table 2-23)
         mode |= MODE_AVX;
         if ((cpu->xcr0 & 0xe6) == 0xe6)
             mode |= MODE_AVX512;
     }
-    return mode;
+    if (em || !osfxsr)
+        return mode;
+    return mode | (ts ? MODE_SSE_NM : MODE_SSE);
 }
 
 void cpu_mode_update(struct cpu *cpu)
