@@ -112,8 +112,8 @@ static void set_system_registers(void)
     sregs.cs = segment(KERNEL_CS, 0xa09b, 0);
     sregs.ss = segment(KERNEL_DS, 0xc093, 0);
     sregs.ds = sregs.es = segment(USER_DS, 0xc0f3, 0);
-    sregs.fs = segment(0, 0xc0f3, FS_BASE);
-    sregs.gs = segment(0, 0xc0f3, GS_BASE);
+    sregs.fs = segment(USER_DS, 0xc0f3, FS_BASE);
+    sregs.gs = segment(USER_DS, 0xc0f3, GS_BASE);
     sregs.tr = segment(TSS_SELECTOR, 0x8b, KERNEL_BASE + TSS_GPA);
     sregs.tr.limit = 0x67;
     sregs.gdt = (struct kvm_dtable){.base = KERNEL_BASE + GDT_GPA, .limit = PAGE_BYTES - 1};

@@ -135,8 +135,9 @@ void native_create(void)
     chain.stack = malloc(STACK_BYTES);
     if (!chain.memory || !chain.stack)
         abort();
-    // 32-bit code addresses memory through DS and ES; in 64-bit mode they do not matter.
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+    // 32-bit code addresses memory through segments; in 64-bit mode the selectors do not matter. Loading FS clears its base.
+    u64 fs_base = _readfsbase_u64();
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs; wrfsbase %1" : : "r"(USER_DS), "r"(fs_base));
 }
 
 void native_set_memory(const u8 data[DATA_MAPPED])

@@ -6,6 +6,7 @@
 // Guest R14 and R15 live in memory. A register form loads those it uses into the host registers of the same name; beside a memory
 // operand one of them fits in R15, and when both are used, or a high-byte register forbids REX, the host address moves to a
 // register borrowed from the guest for that one instruction.
+#include "engine/soft/demand.h"
 #include "engine/soft/translate.h"
 
 #define CPU(field) offsetof(struct cpu, field)
@@ -82,6 +83,12 @@ static bool is_gpr(ZydisRegister reg, unsigned *number, bool *high)
     }
 }
 
+// Processors leave the target as it was when the source is zero, which programs have come to count on.
+static bool keeps_target(const struct decoded *d)
+{
+    return d->zydis.mnemonic == ZYDIS_MNEMONIC_BSF || d->zydis.mnemonic == ZYDIS_MNEMONIC_BSR;
+}
+
 static struct usage usage_of(const struct decoded *d)
 {
     struct usage usage = { 0 };
@@ -98,7 +105,7 @@ static struct usage usage_of(const struct decoded *d)
         u16 bit = (u16)(1u << number);
         if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
             usage.written |= bit;
-        if (op->actions != ZYDIS_OPERAND_ACTION_WRITE || op->size < 32)
+        if (op->actions != ZYDIS_OPERAND_ACTION_WRITE || op->size < 32 || keeps_target(d))
             usage.loaded |= bit;
     }
     return usage;
@@ -127,6 +134,19 @@ static bool uses_gpr(const struct decoded *d)
             return true;
     }
     return false;
+}
+
+// Outside 64-bit mode VEX.W and EVEX.W are ignored where they would widen a general register or what stands in for one.
+static bool width_is_ignored(const struct decoded *d)
+{
+    switch (d->zydis.mnemonic) {
+    case ZYDIS_MNEMONIC_VCVTSI2SD: case ZYDIS_MNEMONIC_VCVTSI2SS: case ZYDIS_MNEMONIC_VCVTSI2SH: case ZYDIS_MNEMONIC_VCVTUSI2SD:
+    case ZYDIS_MNEMONIC_VCVTUSI2SS: case ZYDIS_MNEMONIC_VCVTUSI2SH: case ZYDIS_MNEMONIC_VPINSRD: case ZYDIS_MNEMONIC_VPEXTRD:
+    case ZYDIS_MNEMONIC_VMOVD:
+        return true;
+    default:
+        return uses_gpr(d);
+    }
 }
 
 // How an instruction's register fields change. A base of INSN_NO_REGISTER keeps the register form.
@@ -224,6 +244,14 @@ static void legacy_emit(struct translation *t, const struct decoded *d, const st
     emit_bytes(e, d->bytes + tail, d->zydis.length - tail);
 }
 
+static bool register_in_immediate(const struct decoded *d)
+{
+    for (unsigned i = 0; i < d->zydis.operand_count; i++)
+        if (d->operand[i].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+            return true;
+    return false;
+}
+
 static void vex_emit(struct translation *t, const struct decoded *d, const struct fields *f)
 {
     struct emit *e = &t->e;
@@ -231,8 +259,12 @@ static void vex_emit(struct translation *t, const struct decoded *d, const struc
     const u8 *vex = d->bytes + raw->vex.offset;
     bool code64 = t->mode & MODE_CODE64, two = vex[0] == 0xc5;
     u8 high = two ? (u8)((vex[1] & 0x80) | 0x61) : vex[1], low = two ? vex[1] & 0x7f : vex[2];
-    if (!code64 && uses_gpr(d))
-        low &= 0x7f; // VEX.W is ignored outside 64-bit mode where it would widen a general register
+    if (!code64) { // there are eight registers, and the bits that would name more are ignored
+        high |= 0xe0;
+        low |= 0x40;
+    }
+    if (!code64 && width_is_ignored(d))
+        low &= 0x7f;
     u8 reg = renamed(d, f, ZYDIS_OPERAND_ENCODING_MODRM_REG, (u8)(raw->modrm.reg | (high & 0x80 ? 0 : 8)));
     u8 vvvv = renamed(d, f, ZYDIS_OPERAND_ENCODING_NDSNDD, (low >> 3 & 0xf) ^ 0xf);
     high = (u8)((high & 0x7f) | (reg & 8 ? 0 : 0x80));
@@ -249,6 +281,8 @@ static void vex_emit(struct translation *t, const struct decoded *d, const struc
         emit_modrm(t, d, f, reg);
     unsigned tail = tail_offset(d);
     emit_bytes(e, d->bytes + tail, d->zydis.length - tail);
+    if (!code64 && register_in_immediate(d))
+        e->at[-1] &= 0x7f;
 }
 
 static void evex_emit(struct translation *t, const struct decoded *d, const struct fields *f)
@@ -257,7 +291,13 @@ static void evex_emit(struct translation *t, const struct decoded *d, const stru
     const ZydisDecodedInstructionRaw *raw = &d->zydis.raw;
     const u8 *evex = d->bytes + raw->evex.offset;
     u8 p0 = evex[1], p1 = evex[2], p2 = evex[3];
-    if (!(t->mode & MODE_CODE64) && uses_gpr(d))
+    bool code64 = t->mode & MODE_CODE64;
+    if (!code64) { // as in vex_emit
+        p0 |= 0xf0;
+        p1 |= 0x40;
+        p2 |= 8;
+    }
+    if (!code64 && width_is_ignored(d))
         p1 &= 0x7f;
     u8 reg = (u8)(raw->modrm.reg | (p0 & 0x80 ? 0 : 8));
     reg = renamed(d, f, ZYDIS_OPERAND_ENCODING_MODRM_REG, reg);
@@ -357,7 +397,7 @@ static unsigned gpr_of(const ZydisDecodedOperand *op)
     return number;
 }
 
-// BT and its kin with a register: the offset reaches beyond the operand (SDM 2A BT). Moves R14 to the addressed word.
+// BT and its kin with a register: the offset reaches beyond the operand (SDM 2A BT). Moves R14's offset to the addressed word.
 static void bit_test_address(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
@@ -369,8 +409,10 @@ static void bit_test_address(struct translation *t, struct decoded *d)
         emit_rr(e, WIDTH64, X86_MOVSXD, R15, R15);
     emit_shift_imm(e, WIDTH64, 7, R15, size == 64 ? 6 : size == 32 ? 5 : 4);
     emit_memory(e, WIDTH64, X86_LEA, R14, R14, R15, size / 8, 0);
-    if (d->zydis.address_width != 64)
+    if (d->zydis.address_width == 32)
         emit_rr(e, WIDTH32, X86_MOV_LOAD, R14, R14);
+    else if (d->zydis.address_width == 16)
+        emit_rr(e, WIDTH32, X86_MOVZX16, R14, R14);
 }
 
 static void bit_test_operation(struct translation *t, struct decoded *d)
@@ -422,15 +464,17 @@ void copy_operation(struct translation *t, struct decoded *d)
 
 static void memory_form(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op)
 {
-    unsigned access = copy_access(d, op), size = op->size / 8;
-    bool bit_test = is_bit_test(d);
+    unsigned access = copy_access(d, op) | demand_access(d, op), size = op->size / 8;
     probe_flags(t, d);
-    probe_address(t, d, op, size, access);
-    if (bit_test)
+    probe_effective(t, d, op);
+    if (is_bit_test(d))
         bit_test_address(t, d);
+    probe_segment(t, d, op, size, access);
     probe_emit(t, d, size, access);
     struct slow_path *slow = probe_last(t);
     slow->operation = copy_operation;
+    if (access & SLOW_MASKED)
+        slow->mask = (u16)demand_mask(d, op);
     site_add(t, d, false, false);
     copy_operation(t, d);
     flags_after(t, d);

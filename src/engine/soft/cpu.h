@@ -134,6 +134,8 @@ struct access_loan {
     u8 size, first; // bytes of all, bytes of the first part
     bool apic[2];   // VMX's APIC-access page
     bool write;
+    u8 element;     // bytes of an element when only those in `mask` are written back, else 0
+    u64 mask;
 };
 
 // The IN or INS that KVM_RUN returned with, until it is called again with the data (io.c).

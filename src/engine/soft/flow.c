@@ -153,7 +153,7 @@ static void stack_probe(struct translation *t, struct decoded *d, void (*operati
 {
     struct emit *e = &t->e;
     emit_memory(e, wide_of(t), X86_LEA, R14, RSP, INSN_NO_REGISTER, 1, -(s32)word_of(t));
-    probe_emit(t, d, word_of(t), SLOW_WRITE);
+    probe_emit(t, d, word_of(t), SLOW_WRITE | SLOW_STACK);
     struct slow_path *slow = probe_last(t);
     slow->operation = operation;
     site_add(t, d, false, false);
@@ -219,7 +219,7 @@ static void ret_emit(struct translation *t, struct decoded *d)
                     ? (u32)d->operand[0].imm.value.u : 0;
     probe_flags(t, d);
     emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, RSP);
-    probe_emit(t, d, word_of(t), SLOW_READ);
+    probe_emit(t, d, word_of(t), SLOW_READ | SLOW_STACK);
     emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
     emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, (s32)(word_of(t) + extra));
     emit_jump(e, EMIT_ALWAYS, t->code->glue.jump);
@@ -279,7 +279,7 @@ static void pop_register(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
     emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, RSP);
-    probe_emit(t, d, word_of(t), SLOW_READ);
+    probe_emit(t, d, word_of(t), SLOW_READ | SLOW_STACK);
     emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
     emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, (s32)word_of(t));
     copy_store_gpr(t, R14, (unsigned)ZydisRegisterGetId(d->operand[0].reg.value));
@@ -289,7 +289,7 @@ static void leave_emit(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
     emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, RBP);
-    probe_emit(t, d, word_of(t), SLOW_READ);
+    probe_emit(t, d, word_of(t), SLOW_READ | SLOW_STACK);
     emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
     emit_memory(e, wide_of(t), X86_LEA, RSP, RBP, INSN_NO_REGISTER, 1, (s32)word_of(t));
     emit_rr(e, wide_of(t), X86_MOV_LOAD, RBP, R14);

@@ -137,7 +137,9 @@ static const struct opcode table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 
     // Instructions of offered sets that are not offered themselves
     NOT_OFFERED(RSM), NOT_OFFERED(MONITOR), NOT_OFFERED(MWAIT), NOT_OFFERED(UD0), NOT_OFFERED(UD1), NOT_OFFERED(UD2),
-    NOT_OFFERED(MOVDIRI),
+    NOT_OFFERED(MOVDIRI), NOT_OFFERED(INCSSPD), NOT_OFFERED(INCSSPQ), NOT_OFFERED(SAVEPREVSSP), NOT_OFFERED(RSTORSSP),
+    NOT_OFFERED(WRSSD), NOT_OFFERED(WRSSQ), NOT_OFFERED(WRUSSD), NOT_OFFERED(WRUSSQ), NOT_OFFERED(SETSSBSY),
+    NOT_OFFERED(CLRSSBSY),
 };
 
 static const struct opcode copy = { .class = OPCODE_COPY }, invalid = { .class = OPCODE_INVALID };
@@ -187,6 +189,20 @@ static bool computational(ZydisISAExt set)
     }
 }
 
+// Sets within an extension that no server processor has: the host would say so too, but only behind the memory operand's faults.
+static bool never_offered(ZydisISASet set)
+{
+    switch (set) {
+    case ZYDIS_ISA_SET_AVX512ER_512: case ZYDIS_ISA_SET_AVX512ER_SCALAR: case ZYDIS_ISA_SET_AVX512PF_512:
+    case ZYDIS_ISA_SET_AVX512_4FMAPS_512: case ZYDIS_ISA_SET_AVX512_4FMAPS_SCALAR: case ZYDIS_ISA_SET_AVX512_4VNNIW_512:
+    case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_128: case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_256:
+    case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_512:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static const struct opcode *mov_variant(const ZydisDecodedOperand *operand)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -223,7 +239,7 @@ const struct opcode *opcode_of(const ZydisDecodedInstruction *insn, const ZydisD
     default:
         break;
     }
-    if (!computational(insn->meta.isa_ext))
+    if (!computational(insn->meta.isa_ext) || never_offered(insn->meta.isa_set))
         return &invalid;
     return opcode_find(insn->mnemonic);
 }

@@ -109,11 +109,10 @@ static void segment_in_c(struct translation *t, struct decoded *d, unsigned segm
     emit_patch(e, rel32, emit_address(e));
 }
 
-void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access)
+void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access)
 {
     struct emit *e = &t->e;
     unsigned segment = segment_number(op->mem.segment);
-    probe_effective(t, d, op);
     if (t->mode & MODE_CODE64) {
         if (segment == SEG_FS || segment == SEG_GS)
             emit_gs(e, WIDTH64, X86_ADD_LOAD, R14, segment == SEG_FS ? CPU(fs_base) : CPU(gs_base));
@@ -122,8 +121,14 @@ void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedO
     bool fs_or_gs = segment == SEG_FS || segment == SEG_GS;
     if (fs_or_gs && t->mode & (segment == SEG_FS ? MODE_FS : MODE_GS))
         emit_gs(e, WIDTH32, X86_ADD_LOAD, R14, segment == SEG_FS ? CPU(fs_base) : CPU(gs_base));
-    else if (fs_or_gs || !(t->mode & MODE_FLAT))
+    else if (fs_or_gs || !(t->mode & MODE_FLAT) || (segment == SEG_CS && access & SLOW_WRITE))
         segment_in_c(t, d, segment, size, access);
+}
+
+void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access)
+{
+    probe_effective(t, d, op);
+    probe_segment(t, d, op, size, access);
 }
 
 void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access)
@@ -169,7 +174,7 @@ static void slow_path_emit(struct translation *t, struct slow_path *slow)
     emit_gs_imm(e, WIDTH32, CPU(site), SITE(d->position, d->zydis.length, slow->flags_after == FLAGS_LIVE));
     emit_patch(e, lea_forward(t, CPU(scratch) + 8), slow->resume);
     u8 *bounced = slow->access & SLOW_WRITE ? lea_forward(t, CPU(scratch) + 16) : NULL;
-    emit_mov_imm(e, R15, slow->size | (u32)slow->access << 8);
+    emit_mov_imm(e, R15, slow->size | (u32)slow->access << 8 | (u32)slow->mask << 16);
     emit_jump(e, EMIT_ALWAYS, t->code->glue.slow);
     if (!bounced)
         return;

@@ -3,7 +3,7 @@
 
 #include "engine/soft/cpu.h"
 
-void *slow_access(struct cpu *cpu, u64 linear, u32 what);  // what: size | SLOW_* << 8; sets scratch[1] to where to go on
+void *slow_access(struct cpu *cpu, u64 linear, u32 what);  // what: size | SLOW_* << 8 | mask << 16; sets scratch[1] to where to go on
 void slow_commit(struct cpu *cpu, u64 eflags);
 u64 slow_linear(struct cpu *cpu, u64 offset, u32 what);    // what: size | SLOW_* << 8 | segment << 16
 

@@ -16,10 +16,12 @@ static u8 flags_pack(u32 flags)
                 (flags >> 11 & 1) << 5);
 }
 
-// Shifts and rotates by zero leave the flags as they were.
+// Shifts and rotates by zero leave the flags as they were, and divisions, which may fault, leave some of them.
 static bool flags_conditional(const struct decoded *d)
 {
     switch (d->zydis.mnemonic) {
+    case ZYDIS_MNEMONIC_DIV: case ZYDIS_MNEMONIC_IDIV:
+        return true;
     case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR: case ZYDIS_MNEMONIC_ROL:
     case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_SHLD:
     case ZYDIS_MNEMONIC_SHRD:
@@ -147,6 +149,26 @@ static bool flow_inline(const struct translation *t, const struct decoded *d)
     return !(d->zydis.mnemonic == ZYDIS_MNEMONIC_POP && d->operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY);
 }
 
+// Where the decoder disagrees with processors: with 32-bit addresses it takes R13D for a base that is none (ModRM.mod 0 and SIB base 5
+// mean a displacement alone whatever REX.B says, SDM 2A 2.2.1.2), and MOVSXD with a 16-bit operand size reads two bytes.
+static void decode_correct(struct decoded *d)
+{
+    const ZydisDecodedInstructionRaw *raw = &d->zydis.raw;
+    for (unsigned i = 0; i < d->zydis.operand_count; i++) {
+        ZydisDecodedOperand *op = &d->operand[i];
+        if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
+            continue;
+        if (op->mem.base == ZYDIS_REGISTER_R13D && d->zydis.attributes & ZYDIS_ATTRIB_HAS_SIB && raw->modrm.mod == 0 &&
+            (raw->sib.base & 7) == 5) {
+            op->mem.base = ZYDIS_REGISTER_NONE;
+            op->mem.disp.has_displacement = true;
+            op->mem.disp.value = raw->disp.value;
+        }
+        if (d->zydis.mnemonic == ZYDIS_MNEMONIC_MOVSXD && d->zydis.operand_width == 16)
+            op->size = op->element_size = 16;
+    }
+}
+
 static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 *bytes, unsigned available, unsigned position)
 {
     struct decoded *d = &t->insn[t->count];
@@ -156,6 +178,7 @@ static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 
     d->bytes = bytes;
     d->position = (u16)position;
     if (ZYAN_SUCCESS(status)) {
+        decode_correct(d);
         d->opcode = opcode_of(&d->zydis, d->operand);
     } else {
         d->zydis.length = 1;

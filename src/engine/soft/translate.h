@@ -31,7 +31,8 @@ struct slow_path {
     const u8 *resume;   // executable: continues with the host address in R14
     const u8 *done;     // executable: behind the instruction (writes only)
     struct decoded *decoded;
-    u8 size, access;    // access: 1 read, 2 write, 3 both
+    u8 size, access;    // access: SLOW_*
+    u16 mask;           // SLOW_MASKED: DEMAND_MASK
     u8 flags_before, flags_after; // enum flags_place
     void (*operation)(struct translation *, struct decoded *); // writes: the access itself, host address in R14
 };
@@ -63,12 +64,13 @@ void site_add(struct translation *t, const struct decoded *d, bool flags_live, b
 #define SITE_POSITION(site) ((site) & 0x1fff)
 #define SITE_LENGTH(site) ((site) >> 13 & 0xf)
 #define SITE_FLAGS_LIVE(site) ((site) >> 17 & 1)
-enum { SLOW_READ = 1, SLOW_WRITE = 2 };
+enum { SLOW_READ = 1, SLOW_WRITE = 2, SLOW_ALIGNED = 4, SLOW_STACK = 8, SLOW_X87 = 16, SLOW_MASKED = 32 }; // demand.h
 
 // probe.c
 void probe_flags(struct translation *t, struct decoded *d);                                   // saves live flags before a probe
 void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // -> R14
 void probe_effective(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op); // R14 = effective address, no segment
+void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // R14 offset to linear
 void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access);     // R14 linear -> host
 struct slow_path *probe_last(struct translation *t);
 void probe_slow_paths(struct translation *t);                                                  // behind the block
