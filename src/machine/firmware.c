@@ -3,16 +3,38 @@
 
 #include <string.h>
 
+struct firmware_msr {
+    _Alignas(struct kvm_msrs) u8 space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+};
+
+static struct kvm_msrs *firmware_msr(struct firmware_msr *msr, u32 index, u64 value)
+{
+    struct kvm_msrs *msrs = (struct kvm_msrs *)msr->space;
+    *msrs = (struct kvm_msrs){.nmsrs = 1};
+    msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = value};
+    return msrs;
+}
+
 // All of memory write-back; what must not be cached says so in the page tables, as every guest of today does (SDM volume
 // 3, 11.11.2.1).
 static int firmware_set_memory_types(const struct engine *engine, struct engine_vcpu *vcpu)
 {
     enum { MTRR_DEFAULT_TYPE = 0x2ff, MTRR_ENABLE = 1 << 11, MTRR_WRITE_BACK = 6 };
-    _Alignas(struct kvm_msrs) u8 space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
-    struct kvm_msrs *msrs = (struct kvm_msrs *)space;
-    msrs->nmsrs = 1;
-    msrs->entries[0] = (struct kvm_msr_entry){.index = MTRR_DEFAULT_TYPE, .data = MTRR_ENABLE | MTRR_WRITE_BACK};
-    return engine->vcpu_ioctl(vcpu, KVM_SET_MSRS, msrs);
+    struct firmware_msr msr;
+    return engine->vcpu_ioctl(vcpu, KVM_SET_MSRS, firmware_msr(&msr, MTRR_DEFAULT_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK));
+}
+
+// KVM leaves IA32_MISC_ENABLE zero, which says that fast strings are off, and Linux 6.1 runs its memmove wrongly on a
+// processor whose CPUID has FSRM while this bit is clear. AMD's processors have no such register.
+static void firmware_set_fast_strings(const struct engine *engine, struct engine_vcpu *vcpu)
+{
+    enum { MISC_ENABLE = 0x1a0, FAST_STRINGS = 1 };
+    struct firmware_msr msr;
+    struct kvm_msrs *msrs = firmware_msr(&msr, MISC_ENABLE, 0);
+    if (engine->vcpu_ioctl(vcpu, KVM_GET_MSRS, msrs) != 1)
+        return;
+    msrs->entries[0].data |= FAST_STRINGS;
+    engine->vcpu_ioctl(vcpu, KVM_SET_MSRS, msrs);
 }
 
 // The MultiProcessor Specification's virtual wire mode (3.6.2.2): LINT0 carries the PIC, LINT1 the NMI.
@@ -33,6 +55,7 @@ static int firmware_set_virtual_wire(const struct engine *engine, struct engine_
 
 int firmware_processor(const struct engine *engine, struct engine_vcpu *vcpu, unsigned id, struct error *error)
 {
+    firmware_set_fast_strings(engine, vcpu);
     int result = firmware_set_memory_types(engine, vcpu);
     if (result < 0)
         return error_set(error, "processor %u: the %s engine refuses its memory types: %s", id, engine->name,

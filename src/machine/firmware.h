@@ -1,5 +1,5 @@
-// What firmware would have left behind. nidus starts kernels without any, but kernels count on traces of it: memory types
-// and the first local APIC as its virtual wire; and images that were written for a PC's BIOS (Multiboot) on a
+// What firmware would have left behind. nidus starts kernels without any, but kernels count on traces of it: memory types,
+// fast strings, the first local APIC as its virtual wire; and images that were written for a PC's BIOS (Multiboot) on a
 // ticking timer, interrupt controllers at their places of 1981, and real-mode vectors that return.
 #pragma once
 

@@ -90,21 +90,6 @@ static void kvm_vcpu_destroy(struct engine_vcpu *vcpu)
     free(vcpu);
 }
 
-// KVM leaves IA32_MISC_ENABLE zero, which says that fast strings are off; firmware turns them on, and Linux 6.1 runs its
-// memmove wrongly on a processor whose CPUID has FSRM while this bit is clear.
-static void kvm_vcpu_fast_strings(const struct engine_vcpu *vcpu)
-{
-    enum { MISC_ENABLE = 0x1a0, FAST_STRING = 1 };
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } msr = { .head.nmsrs = 1, .entry = { .index = MISC_ENABLE } };
-    if (ioctl(vcpu->fd, KVM_GET_MSRS, &msr) == 1) {
-        msr.entry.data |= FAST_STRING;
-        ioctl(vcpu->fd, KVM_SET_MSRS, &msr);
-    }
-}
-
 static int kvm_vcpu_create(struct engine_vm *vm, unsigned id, struct engine_vcpu **out, struct error *error)
 {
     struct engine_vcpu *vcpu = calloc(1, sizeof *vcpu);
@@ -124,7 +109,6 @@ static int kvm_vcpu_create(struct engine_vm *vm, unsigned id, struct engine_vcpu
         return -1;
     }
     vcpu->run = run;
-    kvm_vcpu_fast_strings(vcpu);
     *out = vcpu;
     return 0;
 }
