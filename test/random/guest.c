@@ -19,6 +19,7 @@ enum {
 };
 enum { KERNEL_CS = 0x10, KERNEL_DS = 0x18, TSS_SELECTOR = 0x40 };
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40 };
+#define PTE_NX (1ull << 63)
 
 static struct {
     struct engine_vm *vm;
@@ -71,7 +72,7 @@ static void map_all(void)
     for (u64 i = 0; i < CODE_REGION; i += PAGE_BYTES)
         map_page(CODE_BASE + i, CODE_GPA + i, PTE_U | PTE_W);
     for (u64 i = 0; i < DATA_MAPPED; i += PAGE_BYTES)
-        map_page(DATA_BASE + i, DATA_GPA + i, PTE_U | (i < DATA_WRITABLE ? PTE_W : 0));
+        map_page(DATA_BASE + i, DATA_GPA + i, PTE_NX | PTE_U | (i < DATA_WRITABLE ? PTE_W : 0));
 }
 
 static u64 descriptor(u64 access) { return 0xffff | 0xfull << 48 | access << 40; }
@@ -87,6 +88,7 @@ static void write_kernel(void)
     gdt[TSS_SELECTOR / 8] = 0x67 | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56;
     gdt[TSS_SELECTOR / 8 + 1] = tss >> 32;
     memcpy(guest.ram + TSS_GPA + 4, &stack, 8);
+    memset(guest.ram + TSS_GPA + 0x66, 0xff, 2); // no I/O permission bit map
     for (u64 i = 0; i < VECTORS; i++) {
         u64 handler = KERNEL_BASE + HANDLER_GPA + HANDLER_STEP * i, *gate = (u64 *)(guest.ram + IDT_GPA + 16 * i);
         u64 type = i == 3 || i == 4 ? 0xee : 0x8e;

@@ -141,11 +141,13 @@ static void vsib_commit(struct cpu *cpu, const struct vsib *v)
         u64 old = fpu_mask_read(cpu, v->insn->mask);
         fpu_mask_write(cpu, v->insn->mask, (old & ~ones(v->elements)) | v->mask);
     } else {
-        u8 select[VECTOR_BYTES];
-        fpu_vector_read(cpu, v->mask_vector, select, sizeof select);
-        for (unsigned i = 0; i < v->elements; i++)
-            bytes_set(select + i * v->element_bytes, v->mask >> i & 1 ? 0xff : 0, v->element_bytes);
-        fpu_vector_write(cpu, v->mask_vector, select, sizeof select);
+        u8 select[VECTOR_BYTES]; // every element of the vector becomes what its sign says, also those beyond the indices
+        unsigned bytes = v->insn->vector_length, elements = bytes / v->element_bytes;
+        fpu_vector_read(cpu, v->mask_vector, select, bytes);
+        u64 mask = (sign_mask(select, v->element_bytes, elements) & ~ones(v->elements)) | v->mask;
+        for (unsigned i = 0; i < elements; i++)
+            bytes_set(select + i * v->element_bytes, mask >> i & 1 ? 0xff : 0, v->element_bytes);
+        fpu_vector_write(cpu, v->mask_vector, select, bytes);
     }
     if (v->gather)
         fpu_vector_write(cpu, v->target, v->data, VECTOR_BYTES);

@@ -88,11 +88,12 @@ static u32 io_batch(struct cpu *cpu, const struct string *string, unsigned segme
 
 static bool io_string_begin(struct cpu *cpu, const struct insn *insn, struct string *string)
 {
+    unsigned wide = insn->operand_size == 2 ? 2 : 4; // REX.W changes nothing
+    unsigned size = insn->bytes[insn->length - 1] & 1 ? wide : 1;
+    io_check(cpu, (u16)cpu->gpr[RDX], size); // also with a count of zero
     if (!string_begin(cpu, insn, string))
         return false;
-    if (string->size == 8) // REX.W changes nothing
-        string->size = 4;
-    io_check(cpu, (u16)cpu->gpr[RDX], string->size);
+    string->size = size;
     return true;
 }
 

@@ -173,7 +173,8 @@ void insn_xlat(struct cpu *cpu, const struct insn *insn)
     gpr_write(cpu, RAX, 1, access_read(cpu, linear, 1));
 }
 
-// Bytes of `data` whose sign bit is set in `select`, to DS:rDI.
+// Bytes of `data` whose sign bit is set in `select`, to DS:rDI. Processors check all bytes whatever the mask says, by halves of 8, the
+// upper one first.
 static void mask_move(struct cpu *cpu, const struct insn *insn, const u8 *data, const u8 *select, unsigned bytes)
 {
     u64 mask = 0;
@@ -181,6 +182,8 @@ static void mask_move(struct cpu *cpu, const struct insn *insn, const u8 *data, 
         mask |= (u64)(select[i] >> 7) << i;
     u64 offset = cpu->gpr[RDI] & address_mask(insn);
     u64 linear = access_linear(cpu, insn_segment(insn, SEG_DS), offset, bytes, ACCESS_WRITE);
+    for (unsigned half = bytes; half > 0; half -= 8)
+        access_check(cpu, linear + half - 8, 8, ACCESS_WRITE);
     gather_masked_write(cpu, linear, data, 1, bytes, mask);
 }
 

@@ -22,6 +22,8 @@ bool string_begin(struct cpu *cpu, const struct insn *insn, struct string *strin
     if (string->repeat)
         string->left = gpr_read(cpu, RCX, string->address);
     string->chunk = cpu->rflags & FLAG_TF ? 1 : string->left;
+    if (!string->left) // as processors do: a 32-bit count is written back
+        gpr_write(cpu, RCX, string->address, 0);
     return string->left != 0;
 }
 
@@ -36,7 +38,9 @@ unsigned insn_segment(const struct insn *insn, unsigned segment)
         case 0x64: segment = SEG_FS; break;
         case 0x65: segment = SEG_GS; break;
         case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
-        default: return segment;
+        default:
+            if (!insn->code64 || (insn->bytes[i] & 0xf0) != 0x40) // a REX in front of another prefix is ignored
+                return segment;
         }
     }
     return segment;
@@ -191,8 +195,10 @@ static u64 host_scas(const struct string *string, u64 value, const u8 *right, u6
 void insn_movs(struct cpu *cpu, const struct insn *insn)
 {
     struct string string;
-    if (!string_begin(cpu, insn, &string))
+    if (!string_begin(cpu, insn, &string)) {
+        string_advance(cpu, &string, STRING_SOURCE | STRING_TARGET, 0); // zero-extended even so
         return;
+    }
     do {
         string_chunk_reset(cpu, &string);
         struct side from = string_side(cpu, &string, string.source, RSI, ACCESS_READ);
@@ -217,8 +223,10 @@ void insn_movs(struct cpu *cpu, const struct insn *insn)
 void insn_stos(struct cpu *cpu, const struct insn *insn)
 {
     struct string string;
-    if (!string_begin(cpu, insn, &string))
+    if (!string_begin(cpu, insn, &string)) {
+        string_advance(cpu, &string, STRING_TARGET, 0); // zero-extended even so
         return;
+    }
     do {
         string_chunk_reset(cpu, &string);
         struct side to = string_side(cpu, &string, SEG_ES, RDI, ACCESS_WRITE);
@@ -254,14 +262,15 @@ void insn_lods(struct cpu *cpu, const struct insn *insn)
 }
 
 // Ends or continues a CMPS or SCAS after a chunk of which `rest` elements were not looked at. REPE goes on while equal, REPNE while not.
+// Flags are written only when the instruction is left, since a fault in the middle shows those of before (SDM 2B, REP).
 static bool string_compared(struct cpu *cpu, struct string *string, unsigned registers, u64 rest, u64 ax, bool until)
 {
     u64 flags = (ax >> 8 & (FLAGS_ARITHMETIC & 0xff)) | (ax & 1 ? FLAG_OF : 0);
-    cpu->rflags = (cpu->rflags & ~FLAGS_ARITHMETIC) | flags;
     string_advance(cpu, string, registers, string->chunk - rest);
-    if (!!(flags & FLAG_ZF) == until)
-        return false;
-    return string_continue(cpu, string);
+    if (!!(flags & FLAG_ZF) != until && string_continue(cpu, string))
+        return true;
+    cpu->rflags = (cpu->rflags & ~FLAGS_ARITHMETIC) | flags;
+    return false;
 }
 
 void insn_cmps(struct cpu *cpu, const struct insn *insn)
@@ -273,16 +282,15 @@ void insn_cmps(struct cpu *cpu, const struct insn *insn)
         return;
     do {
         string_chunk_reset(cpu, &string);
+        struct side right = string_side(cpu, &string, SEG_ES, RDI, ACCESS_READ); // its faults come first
+        u64 other = right.pointer ? 0 : access_read(cpu, right.linear, string.size);
         struct side left = string_side(cpu, &string, string.source, RSI, ACCESS_READ);
-        u64 value = left.pointer ? 0 : access_read(cpu, left.linear, string.size);
-        struct side right = string_side(cpu, &string, SEG_ES, RDI, ACCESS_READ);
         if (left.pointer && right.pointer) {
             rest = host_cmps(&string, left.pointer, right.pointer, string.chunk, until, &ax);
         } else {
-            u64 other = right.pointer ? bytes_load(right.pointer, string.size)
-                                      : access_read(cpu, right.linear, string.size);
-            if (left.pointer)
-                value = bytes_load(left.pointer, string.size);
+            u64 value = left.pointer ? bytes_load(left.pointer, string.size) : access_read(cpu, left.linear, string.size);
+            if (right.pointer)
+                other = bytes_load(right.pointer, string.size);
             string.chunk = 1;
             rest = host_cmps(&string, (const u8 *)&value, (const u8 *)&other, 1, until, &ax);
         }

@@ -101,13 +101,13 @@ static void syscall_check_base(struct cpu *cpu)
 static void syscall_read_base(struct cpu *cpu, const struct insn *insn, u64 base)
 {
     syscall_check_base(cpu);
-    gpr_write(cpu, insn->operand[0].reg, insn->operand_size, base);
+    gpr_write(cpu, insn->operand[0].reg, insn->operand_size == 8 ? 8 : 4, base);
 }
 
 static void syscall_write_base(struct cpu *cpu, const struct insn *insn, enum segment_index index)
 {
     syscall_check_base(cpu);
-    u64 base = gpr_read(cpu, insn->operand[0].reg, insn->operand_size);
+    u64 base = gpr_read(cpu, insn->operand[0].reg, insn->operand_size == 8 ? 8 : 4);
     if (!cpu_canonical(base))
         cpu_raise_code(cpu, VECTOR_GP, 0);
     segment_set_base(cpu, index, base);

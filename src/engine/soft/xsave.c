@@ -22,10 +22,10 @@ struct area {
 
 static bool insn_wide(const struct insn *insn)
 {
-    for (unsigned i = 0; insn->code64 && i < insn->length && insn->bytes[i] != 0x0f; i++)
-        if ((insn->bytes[i] & 0xf8) == 0x48)
-            return true;
-    return false;
+    unsigned escape = 0;
+    while (escape < insn->length && insn->bytes[escape] != 0x0f)
+        escape++;
+    return insn->code64 && escape && (insn->bytes[escape - 1] & 0xf8) == 0x48; // REX counts only right before the opcode
 }
 
 // Checks every page of the range: access_check takes what an operand may span.
