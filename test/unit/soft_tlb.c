@@ -149,6 +149,28 @@ static void test_write_tags(void **state)
     assert_null(tlb_probe(first, 0x9000, 1, ACCESS_WRITE));
 }
 
+// More write tags of one page, and more pages, than the reverse map has room for.
+static void test_protect(void **state)
+{
+    struct fixture *f = *state;
+    enum { PCIDS = 12, PAGES = 1000 };
+    for (unsigned round = 0; round < 2; round++) {
+        for (u64 pcid = 1; pcid <= PCIDS; pcid++) {
+            paged(f, pcid);
+            for (u64 i = 0; i < PAGES; i++)
+                fill(f, (i * 3 + pcid) << PAGE_BITS, i << PAGE_BITS, ALL, 0);
+        }
+        for (u64 i = round; i < PAGES; i += 2)
+            tlb_protect_page(f->cpu, i << PAGE_BITS);
+        for (u64 pcid = 1; pcid <= PCIDS; pcid++) {
+            paged(f, pcid);
+            for (u64 i = 0; i < PAGES; i++)
+                assert_false(hits(f, (i * 3 + pcid) << PAGE_BITS, ACCESS_WRITE) && i % 2 == round);
+            assert_true(hits(f, ((PAGES - 1 - round) * 3 + pcid) << PAGE_BITS, ACCESS_READ));
+        }
+    }
+}
+
 static void test_contexts(void **state)
 {
     struct fixture *f = *state;
@@ -474,6 +496,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_window, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_write_tags, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_protect, setup, teardown),
         cmocka_unit_test_setup_teardown(test_contexts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_recycling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_growth, setup, teardown),

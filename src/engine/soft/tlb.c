@@ -18,6 +18,14 @@ enum {
     TLB_HASH_BITS = 8,
     TLB_CYCLES_A_MISS = 20000, // growth pays when evictions come more often than this: about a twentieth of the time
     TLB_KEEP_BITS = 12,       // a recycled context gives the memory beyond this many entries back
+    TLB_WRITER_BITS = 13, TLB_WRITER_SLOTS = 3,
+};
+
+// Where write tags of physical pages are, by a hash of the page, so that taking them back (tlb_protect_page: once for every
+// page that becomes code) need not look through everything. A slot is 1 << 31 | context << 16 | index, and may be out of date.
+struct tlb_writers {
+    u32 slot[TLB_WRITER_SLOTS];
+    bool overflow; // there may be more than the slots say
 };
 
 struct tlb_set {
@@ -25,6 +33,7 @@ struct tlb_set {
     unsigned count;                  // contexts that have a window
     u64 clock;
     u8 by_key[1 << TLB_HASH_BITS];   // a guess; verified
+    struct tlb_writers writers[1 << TLB_WRITER_BITS];
 };
 
 static u64 tlb_entries(const struct tlb *tlb) { return tlb->mask / sizeof(struct tlb_entry) + 1; }
@@ -55,6 +64,77 @@ void tlb_clear_jumps(struct tlb *tlb)
     struct tlb_jump *to = tlb->jump;
     u64 words = TLB_JUMPS * sizeof *to / sizeof(u64);
     __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(TLB_INVALID) : "memory");
+}
+
+// Write tags by physical page.
+
+static struct tlb_writers *tlb_writers(struct tlb_set *set, u64 gpa)
+{
+    return &set->writers[tlb_mix(gpa >> PAGE_BITS) >> (64 - TLB_WRITER_BITS)];
+}
+
+// Whether the slot still says the truth about this bucket.
+static bool tlb_writer_live(struct tlb_set *set, const struct tlb_writers *bucket, u32 slot)
+{
+    if (!slot)
+        return false;
+    const struct tlb *tlb = &set->context[slot >> 16 & 0xff];
+    u32 index = slot & 0xffff;
+    return tlb->entry[index].tag[ACCESS_WRITE] != TLB_INVALID && tlb_writers(set, tlb->note[index].gpa) == bucket;
+}
+
+static void tlb_writer_add(struct tlb_set *set, const struct tlb *tlb, u64 index)
+{
+    struct tlb_writers *bucket = tlb_writers(set, tlb->note[index].gpa);
+    u32 slot = 1u << 31 | (u32)(tlb - set->context) << 16 | (u32)index, *room = NULL;
+    for (unsigned i = 0; i < TLB_WRITER_SLOTS; i++) {
+        if (bucket->slot[i] == slot)
+            return;
+        if (!room && !tlb_writer_live(set, bucket, bucket->slot[i]))
+            room = &bucket->slot[i];
+    }
+    if (room)
+        *room = slot;
+    else
+        bucket->overflow = true;
+}
+
+// Looks through everything, and finds out on the way whether the bucket's slots suffice again.
+static void tlb_writers_search(struct tlb_set *set, struct tlb_writers *bucket, u64 page)
+{
+    *bucket = (struct tlb_writers){0};
+    for (unsigned i = 0; i < set->count; i++) {
+        struct tlb *tlb = &set->context[i];
+        for (u32 k = 0; k < tlb->logged; k++) {
+            u64 index = tlb->log[k];
+            u64 *tag = &tlb->entry[index].tag[ACCESS_WRITE];
+            if (*tag == TLB_INVALID)
+                continue;
+            if (tlb->note[index].gpa == page)
+                *tag = TLB_INVALID;
+            else if (tlb_writers(set, tlb->note[index].gpa) == bucket)
+                tlb_writer_add(set, tlb, index);
+        }
+    }
+}
+
+void tlb_protect_page(struct cpu *cpu, u64 gpa)
+{
+    u64 page = gpa & -(u64)PAGE_BYTES;
+    struct tlb_set *set = cpu->contexts;
+    struct tlb_writers *bucket = tlb_writers(set, page);
+    if (bucket->overflow) {
+        tlb_writers_search(set, bucket, page);
+        return;
+    }
+    for (unsigned i = 0; i < TLB_WRITER_SLOTS; i++) {
+        u32 slot = bucket->slot[i];
+        const struct tlb *tlb = &set->context[slot >> 16 & 0xff];
+        if (tlb_writer_live(set, bucket, slot) && tlb->note[slot & 0xffff].gpa == page) {
+            tlb->entry[slot & 0xffff].tag[ACCESS_WRITE] = TLB_INVALID;
+            bucket->slot[i] = 0;
+        }
+    }
 }
 
 // Any thread. Entries are written in two steps, code first (code.c), so taking one away by its tag is safe beside that.
@@ -151,7 +231,7 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
     tlb->logged = 0;
     tlb->large_filter = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(tlb->code_filter); i++)
-        tlb->code_filter[i] = tlb->write_filter[i] = 0;
+        tlb->code_filter[i] = 0;
     keep_global = keep_global && tlb->has_global;
     if (tlb->has_code)
         tlb_clear_jumps(tlb);
@@ -169,8 +249,6 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
         tlb->has_global = true;
         if (note->flags & (TLB_NOTE_LARGE | TLB_NOTE_HUGE))
             tlb->large_filter |= tlb_large_bit(note->linear);
-        if (entry->tag[ACCESS_WRITE] != TLB_INVALID)
-            tlb_filter_add(tlb->write_filter, note->gpa);
         if (entry->tag[ACCESS_EXECUTE] != TLB_INVALID) {
             tlb_filter_add(tlb->code_filter, note->linear);
             tlb->has_code = true;
@@ -300,6 +378,8 @@ static void tlb_grow(struct cpu *cpu, struct tlb *tlb)
         tlb_invalidate(&tlb->entry[from]);
         tlb->note[from].flags = 0;
         tlb->log[i] = (u16)to;
+        if (tlb->entry[to].tag[ACCESS_WRITE] != TLB_INVALID)
+            tlb_writer_add(cpu->contexts, tlb, to);
     }
     if (tlb == cpu->tlb)
         cpu->tlb_mask = tlb->mask;
@@ -361,7 +441,7 @@ void tlb_fill(struct cpu *cpu, struct tlb *tlb, u64 linear, u64 gpa, void *host,
         tlb_filter_add(tlb->code_filter, page);
     }
     if (allowed & 1 << ACCESS_WRITE)
-        tlb_filter_add(tlb->write_filter, gpa);
+        tlb_writer_add(cpu->contexts, tlb, index);
     if (note_flags & TLB_NOTE_GLOBAL)
         tlb->has_global = true;
     if (note_flags & (TLB_NOTE_LARGE | TLB_NOTE_HUGE))
@@ -446,20 +526,5 @@ void tlb_flush_page(struct cpu *cpu, u16 vpid, u64 linear, int pcid)
             tlb_drop_large(tlb, page, all);
         if (tlb->has_code && (large || tlb_filter_has(tlb->code_filter, page)))
             tlb_clear_jumps(tlb);
-    }
-}
-
-void tlb_protect_page(struct cpu *cpu, u64 gpa)
-{
-    u64 page = gpa & -(u64)PAGE_BYTES;
-    for (unsigned i = 0; i < cpu->contexts->count; i++) {
-        struct tlb *tlb = &cpu->contexts->context[i];
-        if (!tlb_filter_has(tlb->write_filter, page))
-            continue;
-        for (u32 k = 0; k < tlb->logged; k++) {
-            u64 index = tlb->log[k];
-            if (tlb->note[index].flags & TLB_NOTE_USED && tlb->note[index].gpa == page)
-                tlb->entry[index].tag[ACCESS_WRITE] = TLB_INVALID;
-        }
     }
 }

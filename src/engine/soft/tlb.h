@@ -77,9 +77,8 @@ struct tlb {
     bool has_code;           // some entry had an execute tag since the last flush: the jump cache may not be empty
     u32 logged;
     u16 *log;                // indices of all entries that were filled since the last flush, in no order
-    u64 large_filter;        // Bloom filters, one bit each: GiB in which an entry came from a large page,
-    u64 code_filter[8];      // linear pages that had an execute tag,
-    u64 write_filter[8];     // physical pages that had a write tag. Emptied by flushes only
+    u64 large_filter;        // Bloom filters, emptied by flushes only: GiB in which an entry came from a large page,
+    u64 code_filter[8];      // linear pages that had an execute tag
     struct tlb_key key;
 };
 
