@@ -9,9 +9,10 @@
 
 #include "host/network.h"
 
-// No wire is under this network, so packets may be as large as IP allows: a transfer then costs a guest (whose every
-// instruction may be translated) a fortieth of the packets. The most that libslirp takes.
-enum { SLIRP_TIMERS = 8, SLIRP_MTU = 65520 };
+// No wire is under this network, so packets may be large: a transfer then costs a guest (whose every instruction may be
+// translated) a tenth of the packets. But libslirp knows no window scaling, and a window of 64 KiB must hold several
+// packets: with 65520 bytes each transfers were seen to stand still for a delayed acknowledgement per packet.
+enum { SLIRP_TIMERS = 8, SLIRP_MTU = 16384 };
 
 struct slirp_timer {
     SlirpTimerCb expire;
