@@ -62,7 +62,8 @@ int boot_elf_open(struct boot_elf *elf, const struct boot_file *file, struct err
         return error_set(error, "%s: is not an ELF file", file->name);
     unsigned machine = boot_read16(file, 18, &ok);
     unsigned class = file->data[4];
-    if ((class != 1 && class != 2) || file->data[5] != 1 || (machine != ELF_MACHINE_386 && machine != ELF_MACHINE_X86_64))
+    bool for_x86 = machine == ELF_MACHINE_386 || machine == ELF_MACHINE_X86_64;
+    if ((class != 1 && class != 2) || file->data[5] != 1 || !for_x86)
         return error_set(error, "%s: is an ELF file for another machine (number %u), not for x86", file->name, machine);
     elf->wide = class == 2;
     elf->entry = elf->wide ? boot_read64(file, 24, &ok) : boot_read32(file, 24, &ok);

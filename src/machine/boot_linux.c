@@ -114,8 +114,9 @@ static int linux_place_kernel(struct boot_plan *plan, const struct boot_config *
                     ? boot_plan_lowest(plan, config, bytes, image->alignment, place, boot_config_low_end(config))
                     : 0;
     if (!place)
-        return error_set(error, "%s: needs %" PRIu64 " MiB from %" PRIu64 " MiB on to unpack itself, and the VM has %" PRIu64
-                                " MiB: give it more with --memory", file->name, (bytes + MIB(1) - 1) >> 20,
+        return error_set(error,
+                         "%s: needs %" PRIu64 " MiB from %" PRIu64 " MiB on to unpack itself, and the VM has %" PRIu64
+                         " MiB: give it more with --memory", file->name, (bytes + MIB(1) - 1) >> 20,
                          image->preferred >> 20, boot_config_ram(config) >> 20);
     struct boot_segment segment = {.gpa = place, .bytes = bytes, .data = file->data + image->offset,
                                    .data_bytes = image->bytes};

@@ -20,7 +20,8 @@ void *boot_plan_scratch(struct boot_plan *plan, u64 bytes);
 // Whether [gpa, gpa+bytes) is RAM and no segment of the plan touches it.
 bool boot_plan_is_free(const struct boot_plan *plan, const struct boot_config *config, u64 gpa, u64 bytes);
 
-// The lowest (or highest) free place of `bytes` bytes in [from, to), aligned; 0 when there is none (page 0 is never given).
+// The lowest (or highest) free place of `bytes` bytes in [from, to), aligned; 0 when there is none (page 0 is never
+// given).
 u64 boot_plan_lowest(const struct boot_plan *plan, const struct boot_config *config, u64 bytes, u64 align, u64 from,
                      u64 to);
 u64 boot_plan_highest(const struct boot_plan *plan, const struct boot_config *config, u64 bytes, u64 align, u64 from,

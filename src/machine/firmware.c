@@ -15,8 +15,8 @@ static struct kvm_msrs *firmware_msr(struct firmware_msr *msr, u32 index, u64 va
     return msrs;
 }
 
-// All of memory write-back; what must not be cached says so in the page tables, as every guest of today does (SDM volume
-// 3, 11.11.2.1).
+// All of memory write-back; what must not be cached says so in the page tables, as every guest of today does (SDM
+// volume 3, 11.11.2.1).
 static int firmware_set_memory_types(const struct engine *engine, struct engine_vcpu *vcpu)
 {
     enum { MTRR_DEFAULT_TYPE = 0x2ff, MTRR_ENABLE = 1 << 11, MTRR_WRITE_BACK = 6 };
@@ -100,8 +100,8 @@ static void firmware_write_vectors(struct memory *memory)
 
 void firmware_legacy(struct board *board)
 {
-    // Both PICs: initialise, vectors 8 and 0x70, cascade on line 2, 8086 mode; then only timer, keyboard and cascade, and
-    // the clock, pass. Timer 0: mode 3, the slowest rate, 18.2 Hz.
+    // Both PICs: initialise, vectors 8 and 0x70, cascade on line 2, 8086 mode; then only timer, keyboard and cascade,
+    // and the clock, pass. Timer 0: mode 3, the slowest rate, 18.2 Hz.
     static const struct {
         u16 port;
         u8 value;

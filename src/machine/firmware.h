@@ -1,6 +1,6 @@
-// What firmware would have left behind. nidus starts kernels without any, but kernels count on traces of it: memory types,
-// fast strings, the first local APIC as its virtual wire; and images that were written for a PC's BIOS (Multiboot) on a
-// ticking timer, interrupt controllers at their places of 1981, and real-mode vectors that return.
+// What firmware would have left behind. nidus starts kernels without any, but kernels count on traces of it: memory
+// types, fast strings, the first local APIC as its virtual wire; and images that were written for a PC's BIOS
+// (Multiboot) on a ticking timer, interrupt controllers at their places of 1981, and real-mode vectors that return.
 #pragma once
 
 #include "engine/engine.h"

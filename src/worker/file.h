@@ -1,5 +1,5 @@
-// A whole file as bytes, for the images a VM starts from. Regular files are mapped, so that nothing is copied twice; what
-// cannot be mapped (a pipe, as `--initrd <(...)` gives) is read.
+// A whole file as bytes, for the images a VM starts from. Regular files are mapped, so that nothing is copied twice;
+// what cannot be mapped (a pipe, as `--initrd <(...)` gives) is read.
 #pragma once
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
-// See vm_devices.h. The order of attachment is the order of slots, and so of names in the guest: disks first (vda is the
-// first --disk), then the rest.
+// See vm_devices.h. The order of attachment is the order of slots, and so of names in the guest: disks first (vda is
+// the first --disk), then the rest.
 #include "worker/vm_devices.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// Any bytes as a kernel image: the plan is refused, or every part of it lies in RAM, apart from the others, and its data
-// inside the image. The first byte chooses memory size and modules.
+// Any bytes as a kernel image: the plan is refused, or every part of it lies in RAM, apart from the others, and its
+// data inside the image. The first byte chooses memory size and modules.
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .module_count = data[0] >> 4 & 3,
     };
     for (unsigned i = 0; i < config.module_count; i++)
-        config.modules[i] = (struct boot_module){.file = {.name = "m", .data = module, .bytes = sizeof module}, .text = "m"};
+        config.modules[i] = (struct boot_module){
+            .file = {.name = "m", .data = module, .bytes = sizeof module}, .text = "m"};
     if (boot_plan_make(&plan, &config, &error))
         return 0;
     for (unsigned i = 0; i < plan.count; i++)

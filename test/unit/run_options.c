@@ -42,9 +42,9 @@ static void takes_everything(void **state)
     (void)state;
     struct run_options options;
     struct error error = {""};
-    int result = parse(&options, "--cpus 4 --memory=512M --engine soft --nested off --vendor intel --kernel k --initrd i "
-                                 "--append a=b --disk one,readonly --disk two --net user --console socket:/run/c "
-                                 "--name n --no-reboot --debug-exit --trace exits,vmx", &error);
+    int result = parse(&options, "--cpus 4 --memory=512M --engine soft --nested off --vendor intel --kernel k "
+                                 "--initrd i --append a=b --disk one,readonly --disk two --net user "
+                                 "--console socket:/run/c --name n --no-reboot --debug-exit --trace exits,vmx", &error);
     assert_string_equal(error.text, "");
     assert_int_equal(result, 0);
     assert_int_equal(options.cpus, 4);

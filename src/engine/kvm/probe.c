@@ -104,12 +104,12 @@ static int kvm_probe_vendor(const struct kvm_offer *offer, enum engine_vendor ve
 static int kvm_probe_nested(int kvm, const struct kvm_offer *offer, struct error *error)
 {
     if (!offer->vmx && !offer->svm)
-        return error_set(error, "this host's KVM does not nest (it offers VMs neither vmx nor svm): reload kvm_intel or "
-                                "kvm_amd with nested=1 if the host is a real machine, use --engine soft, or do without "
-                                "(--nested off)");
+        return error_set(error, "this host's KVM does not nest (it offers VMs neither vmx nor svm): reload kvm_intel "
+                                "or kvm_amd with nested=1 if the host is a real machine, use --engine soft, or do "
+                                "without (--nested off)");
     if (ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) <= 0)
-        return error_set(error, "this host's KVM shows VMs %s but keeps no nested state (Linux before 4.20?): update the "
-                                "host's kernel, use --engine soft, or do without (--nested off)",
+        return error_set(error, "this host's KVM shows VMs %s but keeps no nested state (Linux before 4.20?): update "
+                                "the host's kernel, use --engine soft, or do without (--nested off)",
                          offer->vmx ? "vmx" : "svm");
     return 0;
 }
