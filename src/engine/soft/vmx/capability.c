@@ -1,4 +1,5 @@
 // The capability MSRs: what a hypervisor in the VM is told that it may use. What is not implemented is not in here.
+#include "engine/soft/cpuid.h"
 #include "engine/soft/vmx/control.h"
 
 const struct vmx_control_bits vmx_control_bits[CONTROL_COUNT] = {
@@ -108,7 +109,7 @@ bool vmx_cr4_allowed(const struct cpu *cpu, u64 cr4)
 u64 vmx_efer_allowed(const struct cpu *cpu)
 {
     u64 allowed = EFER_SCE | EFER_LME | EFER_LMA;
-    if (cpu_has(cpu, 0x80000001, 0, 3, 20))
+    if (cpu->features & FEATURE_NX)
         allowed |= EFER_NXE;
     return allowed;
 }
