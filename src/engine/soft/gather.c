@@ -297,9 +297,9 @@ void insn_movdir64b(struct cpu *cpu, const struct insn *insn)
     u8 line[64];
     u64 offset = gpr_read(cpu, insn->operand[0].reg, insn->address_size);
     u64 from = operand_linear(cpu, insn, 1, sizeof line, ACCESS_READ);
+    access_read_block(cpu, from, line, sizeof line);
     u64 to = access_linear(cpu, SEG_ES, offset, sizeof line, ACCESS_WRITE);
     if (to & (sizeof line - 1))
         cpu_raise_code(cpu, VECTOR_GP, 0);
-    access_read_block(cpu, from, line, sizeof line);
     access_write_block(cpu, to, line, sizeof line);
 }

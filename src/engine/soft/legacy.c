@@ -113,9 +113,9 @@ void insn_bound(struct cpu *cpu, const struct insn *insn)
     unsigned size = insn->operand_size;
     s64 index = sign_extend(operand_read(cpu, insn, 0), size);
     u64 linear = operand_linear(cpu, insn, 1, 2 * size, ACCESS_READ);
-    s64 lower = sign_extend(access_read(cpu, linear, size), size);
-    s64 upper = sign_extend(access_read(cpu, linear + size, size), size);
-    if (index < lower || index > upper)
+    if (index < sign_extend(access_read(cpu, linear, size), size))
+        cpu_raise(cpu, VECTOR_BR);
+    if (index > sign_extend(access_read(cpu, linear + size, size), size))
         cpu_raise(cpu, VECTOR_BR);
 }
 

@@ -107,6 +107,8 @@ static struct side string_side(struct cpu *cpu, struct string *string, unsigned 
     u64 offset = gpr_read(cpu, reg, string->address);
     struct side side = {.linear = access_linear(cpu, segment, offset, string->size, access)};
     u64 span = string_span(cpu, string, segment, offset, side.linear);
+    if (UNLIKELY(cpu->rflags & FLAG_AC) && cpu->cpl == 3) // alignment is checked by the accesses
+        span = 0;
     if (span)
         side.pointer = access_pointer(cpu, side.linear, string->size, access);
     if (span < string->chunk)
@@ -262,13 +264,13 @@ void insn_lods(struct cpu *cpu, const struct insn *insn)
 }
 
 // Ends or continues a CMPS or SCAS after a chunk of which `rest` elements were not looked at. REPE goes on while equal, REPNE while not.
-// Flags are written only when the instruction is left, since a fault in the middle shows those of before (SDM 2B, REP).
+// Flags are written only when the instruction is done: a fault or a trap in the middle shows those of before (SDM 2B, REP).
 static bool string_compared(struct cpu *cpu, struct string *string, unsigned registers, u64 rest, u64 ax, bool until)
 {
     u64 flags = (ax >> 8 & (FLAGS_ARITHMETIC & 0xff)) | (ax & 1 ? FLAG_OF : 0);
     string_advance(cpu, string, registers, string->chunk - rest);
-    if (!!(flags & FLAG_ZF) != until && string_continue(cpu, string))
-        return true;
+    if (!!(flags & FLAG_ZF) != until && string->left)
+        return string_continue(cpu, string);
     cpu->rflags = (cpu->rflags & ~FLAGS_ARITHMETIC) | flags;
     return false;
 }

@@ -141,8 +141,9 @@ static bool flow_inline(const struct translation *t, const struct decoded *d)
     bool code64 = t->mode & MODE_CODE64;
     if (!code64 && (t->mode & (MODE_CODE32 | MODE_FLAT | MODE_STACK32)) != (MODE_CODE32 | MODE_FLAT | MODE_STACK32))
         return false;
-    if (d->zydis.operand_width != (code64 ? 64 : 32) && d->zydis.mnemonic != ZYDIS_MNEMONIC_LOOP &&
-        d->zydis.mnemonic != ZYDIS_MNEMONIC_JRCXZ && d->zydis.mnemonic != ZYDIS_MNEMONIC_JECXZ)
+    bool counts = d->zydis.mnemonic == ZYDIS_MNEMONIC_LOOP || d->zydis.mnemonic == ZYDIS_MNEMONIC_JRCXZ ||
+                  d->zydis.mnemonic == ZYDIS_MNEMONIC_JECXZ;
+    if (d->zydis.operand_width != (code64 ? 64 : 32) && !(counts && code64))
         return false;
     if (d->zydis.mnemonic == ZYDIS_MNEMONIC_LOOP && d->zydis.address_width == 16)
         return false;

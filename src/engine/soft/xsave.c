@@ -173,13 +173,19 @@ void insn_fxrstor(struct cpu *cpu, const struct insn *insn)
     load_sse(cpu, &area, image);
 }
 
+// XINUSE. Outside 64-bit mode registers 16 to 31 do not exist, so their component is in its initial configuration.
+static u64 components_in_use(struct cpu *cpu, const struct area *area)
+{
+    return fpu_area(cpu)->xstate_bv & ~(area->xmm == 16 ? 0 : 1ull << XSTATE_HI16_ZMM);
+}
+
 // XSAVE and XSAVEOPT (SDM 1 13.7, 13.9). Leaving out what is unmodified is a licence, not a duty, and is not taken.
 static void save_standard(struct cpu *cpu, const struct insn *insn, bool optimized)
 {
     fpu_save(cpu);
     struct area area = area_operand(cpu, insn, 64, AREA_AT, ACCESS_WRITE);
     area.requested &= cpu->xcr0;
-    u64 in_use = fpu_area(cpu)->xstate_bv;
+    u64 in_use = components_in_use(cpu, &area);
     u64 stored = area.requested & (optimized ? in_use : ~0ull);
     area_check(cpu, area.linear, area_end(cpu, &area, stored), ACCESS_WRITE);
     u64 header = access_read(cpu, area.linear + HEADER_AT, 8);
@@ -200,7 +206,7 @@ static void save_compacted(struct cpu *cpu, const struct insn *insn, u64 enabled
     area.requested &= enabled;
     area.compacted = true;
     area.present = area.requested;
-    u64 stored = area.requested & fpu_area(cpu)->xstate_bv;
+    u64 stored = area.requested & components_in_use(cpu, &area);
     if (fpu_area(cpu)->mxcsr != FPU_MXCSR_INIT)
         stored |= area.requested & 1 << XSTATE_SSE;
     area_check(cpu, area.linear, area_end(cpu, &area, stored), ACCESS_WRITE);
