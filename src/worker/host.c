@@ -41,6 +41,8 @@ static void host_command(void *context, u8 key)
     case 'x':
         if (host->vm)
             vm_end(host->vm, VM_ENDED, 0, "ended by the escape key");
+        else
+            host->ended = true;
         break;
     case 'p':
         if (host->vm)
@@ -103,6 +105,14 @@ int host_start(struct host *host, struct error *error)
         return -1;
     host->started = true;
     return 0;
+}
+
+bool host_ended(struct host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    bool ended = host->ended;
+    pthread_mutex_unlock(&host->lock);
+    return ended;
 }
 
 void host_connect(struct host *host, struct vm *vm)

@@ -21,11 +21,13 @@ struct host {
     unsigned disk_count;
     pthread_mutex_t lock; // vm
     struct vm *vm;        // that input and escape keys are meant for, NULL between two
+    bool ended;           // the escape key came between two
 };
 
 int host_open(struct host *host, const struct run_options *options, struct error *error);
 int host_start(struct host *host, struct error *error); // input begins, the terminal is raw; once only counts
 void host_close(struct host *host);
 
+bool host_ended(struct host *host);
 void host_connect(struct host *host, struct vm *vm); // NULL: nobody
 struct uart_backend host_serial(struct host *host);

@@ -112,7 +112,9 @@ static int run_vm(const struct run_options *options, const struct engine *engine
     int result = 0;
     do {
         result = run_once(options, engine, host, signals, &ending, &error);
-    } while (!result && ending.kind == VM_RESET && !options->no_reboot);
+    } while (!result && ending.kind == VM_RESET && !options->no_reboot && !host_ended(host));
+    if (!result && host_ended(host))
+        ending.kind = VM_ENDED;
     host_close(host);
     if (result) {
         run_complain(options, error.text);

@@ -15,7 +15,8 @@
 void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status, const char *format, ...)
 {
     pthread_mutex_lock(&vm->lock);
-    if (vm->ending.kind == VM_RUNS) {
+    // Whoever ends a VM from outside means the next life of a guest that just reset, too.
+    if (vm->ending.kind == VM_RUNS || (vm->ending.kind == VM_RESET && kind == VM_ENDED)) {
         va_list arguments;
         va_start(arguments, format);
         vsnprintf(vm->ending.text.text, sizeof vm->ending.text.text, format, arguments);

@@ -46,6 +46,6 @@ int vm_start(struct vm *vm, struct error *error);
 void vm_stop(struct vm *vm);
 void vm_destroy(struct vm *vm);
 
-// Any thread, whatever locks of the board it holds: the first ending counts.
+// Any thread, whatever locks of the board it holds: the first ending counts, but one from outside comes before a reset.
 __attribute__((format(printf, 4, 5))) void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status,
                                                   const char *format, ...);
