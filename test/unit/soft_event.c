@@ -190,7 +190,8 @@ static void test_v8086_frame(void **state)
     assert_true(ABANDONED(f, cpu_raise(f->cpu, VECTOR_UD)));
     assert_int_equal(handled(f), VECTOR_UD);
     assert_int_equal(f->cpu->gpr[RSP], STACK0 - 36);
-    const u64 expected[] = {0x10, 0x1001, FLAG_FIXED | FLAG_VM | FLAG_IOPL | FLAG_RF, 0x800, 0x1002, 0x1000, 0x1003, 0x1004, 0x1005};
+    const u64 expected[] = {0x10, 0x1001, FLAG_FIXED | FLAG_VM | FLAG_IOPL | FLAG_RF, 0x800, 0x1002, 0x1000, 0x1003,
+        0x1004, 0x1005};
     for (unsigned i = 0; i < ARRAY_SIZE(expected); i++)
         assert_int_equal(frame32(f, i), expected[i]);
     assert_false(f->cpu->rflags & FLAG_VM);

@@ -1,5 +1,5 @@
-// Segment loads, far transfers, task switches and the instructions that ask about selectors: checks in the manual's order,
-// error codes, and that a refused transfer changes nothing.
+// Segment loads, far transfers, task switches and the instructions that ask about selectors: checks in the manual's
+// order, error codes, and that a refused transfer changes nothing.
 #include "soft_system.h"
 
 #include "engine/soft/insn_descriptor.h"
@@ -261,7 +261,8 @@ static void test_questions(void **state)
 {
     struct fixture *f = *state;
     const struct { u16 selector; unsigned cpl; bool read, write, lar, lsl; } row[] = {
-        {DATA0, 0, true, true, true, true}, {CODE0, 0, true, false, true, true}, {READ_ONLY, 0, true, false, true, true},
+        {DATA0, 0, true, true, true, true}, {CODE0, 0, true, false, true, true},
+        {READ_ONLY, 0, true, false, true, true},
         {0, 0, false, false, false, false}, {DATA0, 3, false, false, false, false},
         {TSS_SELECTOR, 0, false, false, true, true}, {0xf8, 0, false, false, false, false},
         {CONFORMING, 3, true, false, true, true},

@@ -1,5 +1,6 @@
-// A vCPU of the soft engine with a megabyte of RAM and descriptor tables, on which tests call the C functions of instructions
-// and events directly. What is raised is delivered through the tables: the handler of vector N lies at HANDLER + 16 N.
+// A vCPU of the soft engine with a megabyte of RAM and descriptor tables, on which tests call the C functions of
+// instructions and events directly. What is raised is delivered through the tables: the handler of vector N lies at
+// HANDLER + 16 N.
 #pragma once
 
 #include <setjmp.h>
@@ -15,12 +16,13 @@
 #include "engine/soft/cpu.h"
 #include "engine/soft/segment.h"
 
-enum { RAM = 1 << 20, GDT = 0x1000, IDT = 0x2000, TSS = 0x4000, TSS2 = 0x4800, LDT = 0x5000, TABLES = 0x8000, DATA = 0x10000,
+enum { RAM = 1 << 20, GDT = 0x1000, IDT = 0x2000, TSS = 0x4000, TSS2 = 0x4800, LDT = 0x5000, TABLES = 0x8000,
        HANDLER = 0x20000, STACK0 = 0x40000, STACK3 = 0x50000, STACK_IST = 0x60000, CODE = 0x70000 };
 
 // Selectors of the GDT.
 enum { CODE0 = 0x08, DATA0 = 0x10, CODE3 = 0x1b, DATA3 = 0x23, TSS_SELECTOR = 0x28, CONFORMING = 0x38, ABSENT = 0x40,
-       EXPAND_DOWN = 0x48, READ_ONLY = 0x50, GATE = 0x58, TSS2_SELECTOR = 0x68, LDT_SELECTOR = 0x78, CODE16 = 0x88, GDT_END = 0x90 };
+       EXPAND_DOWN = 0x48, READ_ONLY = 0x50, GATE = 0x58, TSS2_SELECTOR = 0x68, LDT_SELECTOR = 0x78, CODE16 = 0x88,
+       GDT_END = 0x90 };
 
 struct fixture {
     struct engine_vm *vm;
@@ -36,11 +38,13 @@ static inline u64 ram_read(struct fixture *f, u64 gpa, unsigned size)
     return value;
 }
 
-static inline void ram_write(struct fixture *f, u64 gpa, unsigned size, u64 value) { memcpy(f->ram + gpa, &value, size); }
+static inline void ram_write(struct fixture *f, u64 gpa, unsigned size, u64 value) { memcpy(f->ram + gpa, &value,
+    size); }
 
 static inline void descriptor(struct fixture *f, u16 selector, u64 base, u32 limit, u32 access)
 {
-    u64 raw = (limit & 0xffff) | (base & 0xffffff) << 16 | (u64)(access & 0xf0ff) << 40 | (u64)(limit >> 16 & 15) << 48 |
+    u64 raw = (limit & 0xffff) | (base & 0xffffff) << 16 | (u64)(access & 0xf0ff) << 40 |
+        (u64)(limit >> 16 & 15) << 48 |
         (base >> 24 & 0xff) << 56;
     ram_write(f, GDT + (selector & 0xfff8), 8, raw);
 }
@@ -83,7 +87,8 @@ static inline void tables(struct fixture *f, bool wide)
 static inline void flat(struct fixture *f, unsigned cpl)
 {
     struct cpu *cpu = f->cpu;
-    u64 code = ram_read(f, GDT + (cpl ? CODE3 & 0xf8 : CODE0), 8), data = ram_read(f, GDT + (cpl ? DATA3 & 0xf8 : DATA0), 8);
+    u64 code = ram_read(f, GDT + (cpl ? CODE3 & 0xf8 : CODE0), 8), data = ram_read(f, GDT + (cpl ? DATA3 & 0xf8 :
+        DATA0), 8);
     for (unsigned i = SEG_ES; i <= SEG_GS; i++)
         segment_set(cpu, i, segment_from_descriptor(cpl ? DATA3 : DATA0, data | 1ull << 40));
     segment_set(cpu, SEG_CS, segment_from_descriptor(cpl ? CODE3 : CODE0, code | 1ull << 40));
@@ -153,7 +158,8 @@ static inline void real16(struct fixture *f)
     tlb_flush_all(cpu);
 }
 
-// Runs a statement the way the run loop does: true when it was abandoned (a fault was delivered, or the vCPU shut down).
+// Runs a statement the way the run loop does: true when it was abandoned (a fault was delivered, or the vCPU shut
+// down).
 #define ABANDONED(f, statement) (__builtin_setjmp((f)->cpu->unwind) ? true : ((statement), false))
 
 // The vector whose handler the vCPU is about to run.
@@ -176,14 +182,12 @@ static inline int fixture_setup(void **state)
     }
     f.cpu = (struct cpu *)f.vcpu;
     struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (u64)f.ram};
-    static struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entry[CPU_CPUID_ENTRIES];
-    } cpuid;
-    cpuid.head.nent = CPU_CPUID_ENTRIES;
+    static u64 room[(sizeof(struct kvm_cpuid2) + CPU_CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)) / sizeof(u64)];
+    struct kvm_cpuid2 *cpuid = (struct kvm_cpuid2 *)room;
+    cpuid->nent = CPU_CPUID_ENTRIES;
     if (engine_soft.vm_ioctl(f.vm, KVM_SET_USER_MEMORY_REGION, &region) < 0 ||
-        engine_soft.vm_ioctl(f.vm, KVM_GET_SUPPORTED_CPUID, &cpuid) < 0 ||
-        engine_soft.vcpu_ioctl(f.vcpu, KVM_SET_CPUID2, &cpuid) < 0)
+        engine_soft.vm_ioctl(f.vm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
+        engine_soft.vcpu_ioctl(f.vcpu, KVM_SET_CPUID2, cpuid) < 0)
         return -1;
     *state = &f;
     return 0;

@@ -1,6 +1,6 @@
 // Control and debug registers. What they have in common: consequences for the mode that guest code runs in. Every
-// change ends in cpu_mode_update; the checks before it follow the MOV pages of SDM 2B, which the MSR, VMX and KVM_SET_SREGS
-// code cannot share because theirs differ.
+// change ends in cpu_mode_update; the checks before it follow the MOV pages of SDM 2B, which the MSR, VMX and
+// KVM_SET_SREGS code cannot share because theirs differ.
 #include "engine/soft/access.h"
 #include "engine/soft/control.h"
 #include "engine/soft/cpuid.h"
@@ -31,7 +31,8 @@ bool control_read_pdptes(struct cpu *cpu, u64 cr3, u64 pdpte[4])
     return true;
 }
 
-// The page-directory-pointer registers are loaded when paging becomes PAE paging or what governs it changes (SDM 3A 4.4.1).
+// The page-directory-pointer registers are loaded when paging becomes PAE paging, or what governs it changes
+// (SDM 3A 4.4.1).
 static void control_load_pdptes(struct cpu *cpu, u64 cr0, u64 cr3, u64 cr4)
 {
     u64 pdpte[4];

@@ -1,4 +1,5 @@
-// Control registers as values, for whoever loads them: instructions, SIPI and INIT, task switches, VM entries, KVM_SET_SREGS.
+// Control registers as values, for whoever loads them: instructions, SIPI and INIT, task switches, VM entries,
+// KVM_SET_SREGS.
 #pragma once
 
 #include "engine/soft/cpu.h"

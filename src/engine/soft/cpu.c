@@ -8,8 +8,9 @@
 #include "engine/soft/vm.h"
 #include "engine/soft/vmx/vmx.h"
 
-// IA32_ARCH_CAPABILITIES: what need not be mitigated (cpuid.c says why): RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
-// IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
+// IA32_ARCH_CAPABILITIES: what need not be mitigated (cpuid.c says why): RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY,
+// SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO,
+// ITS_NO.
 #define CPU_ARCH_CAPABILITIES \
     (1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 | 1ull << 14 | \
      1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27 | 1ull << 62)

@@ -1,12 +1,13 @@
-// What CPUID says. A guest's instructions run on the host's silicon, so a computational feature is there when the host has it
-// and the engine knows how to re-encode it (the `host` masks); what the engine does itself is there on every host (the
-// `always` masks); the rest is not shown. A processor of Intel's make that is not the host's own keeps the host's
-// features under a generic family and model.
+// What CPUID says. A guest's instructions run on the host's silicon, so a computational feature is there when the
+// host has it and the engine knows how to re-encode it (the `host` masks); what the engine does itself is there on
+// every host (the `always` masks); the rest is not shown. A processor of Intel's make that is not the host's own
+// keeps the host's features under a generic family and model.
 //
-// Speculation: nidus is one process, and its guests are isolated from each other as processes of the host are. Within a guest
-// no barrier it could ask for would change what the silicon does with re-encoded code, so it is told, by IA32_ARCH_CAPABILITIES,
-// that there is nothing to mitigate, and IBRS is on offer because with it Linux leaves its indirect branches alone. Who needs
-// protection of a guest's kernel from its own users must not rely on a virtual CPU of this kind.
+// Speculation: nidus is one process, and its guests are isolated from each other as processes of the host are. Within
+// a guest no barrier it could ask for would change what the silicon does with re-encoded code, so it is told, by
+// IA32_ARCH_CAPABILITIES, that there is nothing to mitigate, and IBRS is on offer because with it Linux leaves its
+// indirect branches alone. Who needs protection of a guest's kernel from its own users must not rely on a virtual CPU
+// of this kind.
 #include "engine/soft/cpuid.h"
 
 #include <cpuid.h>
@@ -37,17 +38,18 @@ struct cpuid_word {
 static const struct cpuid_word cpuid_words[] = {
     // SSE3, PCLMUL, SSSE3, FMA, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND;
     // always: PCID, x2APIC, TSC deadline, hypervisor
-    {1, 0, CPUID_ECX, B(0) | B(1) | B(9) | B(12) | B(13) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) | B(29) | B(30),
-     B(17) | B(21) | B(24) | B(31)},
-    // always: FPU, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, CLFSH, MMX, FXSR, SSE, SSE2, SS
+    {1, 0, CPUID_ECX, B(0) | B(1) | B(9) | B(12) | B(13) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) |
+     B(29) | B(30), B(17) | B(21) | B(24) | B(31)},
+    // always: FPU, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, CLFSH, MMX, FXSR,
+    // SSE, SSE2, SS
     {1, 0, CPUID_EDX, 0,
-     B(0) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) | B(17) |
-     B(19) | B(23) | B(24) | B(25) | B(26) | B(27)},
+     B(0) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) |
+     B(17) | B(19) | B(23) | B(24) | B(25) | B(26) | B(27)},
     {6, 0, CPUID_EAX, 0, B(2)}, // ARAT
-    // BMI1, AVX2, FDP_EXCPTN_ONLY, BMI2, ERMS, no FCS/FDS, AVX512F, DQ, RDSEED, ADX, IFMA, CLFLUSHOPT, CLWB, CD, SHA, BW, VL;
-    // always: FSGSBASE, TSC_ADJUST, SMEP, INVPCID, SMAP
-    {7, 0, CPUID_EBX, B(3) | B(5) | B(6) | B(8) | B(9) | B(13) | B(16) | B(17) | B(18) | B(19) | B(21) | B(23) | B(24) | B(28) |
-     B(29) | B(30) | B(31), B(0) | B(1) | B(7) | B(10) | B(20)},
+    // BMI1, AVX2, FDP_EXCPTN_ONLY, BMI2, ERMS, no FCS/FDS, AVX512F, DQ, RDSEED, ADX, IFMA, CLFLUSHOPT, CLWB, CD, SHA,
+    // BW, VL; always: FSGSBASE, TSC_ADJUST, SMEP, INVPCID, SMAP
+    {7, 0, CPUID_EBX, B(3) | B(5) | B(6) | B(8) | B(9) | B(13) | B(16) | B(17) | B(18) | B(19) | B(21) | B(23) |
+     B(24) | B(28) | B(29) | B(30) | B(31), B(0) | B(1) | B(7) | B(10) | B(20)},
     // AVX512_VBMI, VBMI2, GFNI, VAES, VPCLMUL, VNNI, BITALG, VPOPCNTDQ, MOVDIR64B; always: UMIP, RDPID
     {7, 0, CPUID_ECX, B(1) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(28), B(2) | B(22)},
     // FSRM, SERIALIZE, AVX512_FP16; always: IBRS and IBPB, STIBP, ARCH_CAPABILITIES
@@ -141,8 +143,8 @@ static void cpuid_add_xsave(struct cpuid_table *table)
     }
 }
 
-// The TSC's frequency as a ratio to the APIC timer's, as close as a numerator allows that Linux multiplies with the crystal's
-// kHz in 32 bits: the best of the continued fraction's convergents.
+// The TSC's frequency as a ratio to the APIC timer's, as close as a numerator allows that Linux multiplies with the
+// crystal's kHz in 32 bits: the best of the continued fraction's convergents.
 static void cpuid_tsc_ratio(u64 tsc_khz, u32 *numerator, u32 *denominator)
 {
     u64 a = tsc_khz, b = CPUID_CRYSTAL_KHZ, n0 = 0, n1 = 1, d0 = 1, d1 = 0;
@@ -220,7 +222,8 @@ int cpuid_supported(const struct engine_vm *vm, struct kvm_cpuid_entry2 *entry, 
 {
     struct cpuid_table table = {.entry = entry, .room = room};
     cpuid_add_basic(&table, vm);
-    cpuid_add(&table, CPUID_HYPERVISOR, 0, false, (u32[4]){CPUID_HYPERVISOR, 0x7564696e, 0x64696e73, 0x00007375}); // "nidusnidus"
+    // The signature says "nidusnidus".
+    cpuid_add(&table, CPUID_HYPERVISOR, 0, false, (u32[4]){CPUID_HYPERVISOR, 0x7564696e, 0x64696e73, 0x00007375});
     cpuid_add_extended(&table);
     return table.count > room ? -E2BIG : (int)table.count;
 }
@@ -257,7 +260,8 @@ static void cpuid_derive(struct cpu *cpu)
     static const struct { u32 leaf, subleaf; u8 reg, bit; u32 feature; u64 cr4; } bits[] = {
         {1, 0, CPUID_EDX, 1, 0, CR4_VME | CR4_PVI}, {1, 0, CPUID_EDX, 2, 0, CR4_DE}, {1, 0, CPUID_EDX, 3, 0, CR4_PSE},
         {1, 0, CPUID_EDX, 4, 0, CR4_TSD}, {1, 0, CPUID_EDX, 6, 0, CR4_PAE}, {1, 0, CPUID_EDX, 7, 0, CR4_MCE},
-        {1, 0, CPUID_EDX, 13, 0, CR4_PGE}, {1, 0, CPUID_EDX, 24, 0, CR4_OSFXSR}, {1, 0, CPUID_EDX, 25, 0, CR4_OSXMMEXCPT},
+        {1, 0, CPUID_EDX, 13, 0, CR4_PGE}, {1, 0, CPUID_EDX, 24, 0, CR4_OSFXSR},
+        {1, 0, CPUID_EDX, 25, 0, CR4_OSXMMEXCPT},
         {1, 0, CPUID_ECX, 5, FEATURE_VMX, CR4_VMXE}, {1, 0, CPUID_ECX, 17, 0, CR4_PCIDE},
         {1, 0, CPUID_ECX, 21, FEATURE_X2APIC, 0}, {1, 0, CPUID_ECX, 24, FEATURE_DEADLINE, 0},
         {1, 0, CPUID_ECX, 26, 0, CR4_OSXSAVE}, {7, 0, CPUID_EBX, 0, 0, CR4_FSGSBASE},
@@ -266,7 +270,8 @@ static void cpuid_derive(struct cpu *cpu)
         {7, 0, CPUID_ECX, 2, 0, CR4_UMIP}, {7, 0, CPUID_ECX, 22, FEATURE_RDPID, 0},
         {7, 0, CPUID_EDX, 26, FEATURE_SPEC_CTRL, 0}, {7, 0, CPUID_EDX, 27, FEATURE_STIBP, 0},
         {7, 0, CPUID_EDX, 28, FEATURE_FLUSH_L1D, 0}, {7, 0, CPUID_EDX, 29, FEATURE_ARCH_CAPABILITIES, 0},
-        {7, 0, CPUID_EDX, 31, FEATURE_SSBD, 0}, {7, 2, CPUID_EDX, 4, FEATURE_BHI_CTRL, 0}, {0xd, 1, CPUID_EAX, 2, FEATURE_XGETBV1, 0},
+        {7, 0, CPUID_EDX, 31, FEATURE_SSBD, 0}, {7, 2, CPUID_EDX, 4, FEATURE_BHI_CTRL, 0},
+        {0xd, 1, CPUID_EAX, 2, FEATURE_XGETBV1, 0},
         {0xd, 1, CPUID_EAX, 3, FEATURE_XSAVES, 0}, {0x80000001, 0, CPUID_EDX, 11, FEATURE_SYSCALL, 0},
         {0x80000001, 0, CPUID_EDX, 20, FEATURE_NX, 0}, {0x80000001, 0, CPUID_EDX, 27, FEATURE_RDTSCP, 0},
         {0x80000001, 0, CPUID_EDX, 29, FEATURE_LONG_MODE, 0},

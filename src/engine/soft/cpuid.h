@@ -1,4 +1,5 @@
-// CPUID: what the VM may show (KVM_GET_SUPPORTED_CPUID), and what a guest sees of what its board chose (KVM_SET_CPUID2).
+// CPUID: what the VM may show (KVM_GET_SUPPORTED_CPUID), and what a guest sees of what its board chose
+// (KVM_SET_CPUID2).
 #pragma once
 
 #include "engine/soft/vm.h"

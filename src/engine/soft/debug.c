@@ -1,7 +1,7 @@
 // Breakpoints cost nothing while none is armed: generated code does not look at DR7. With one armed, the run loop
-// executes instruction by instruction and asks here, and pages with watched data stay out of the soft TLB, so that each access
-// to them takes the slow path and is compared (SDM 3B 18.2). Execution breakpoints are faults; those on data and ports are traps,
-// collected in cpu->pending_debug until the instruction has retired.
+// executes instruction by instruction and asks here, and pages with watched data stay out of the soft TLB, so that
+// each access to them takes the slow path and is compared (SDM 3B 18.2). Execution breakpoints are faults; those on
+// data and ports are traps, collected in cpu->pending_debug until the instruction has retired.
 #include "engine/soft/debug.h"
 
 enum { DEBUG_EXECUTE = 0, DEBUG_WRITE = 1, DEBUG_PORT = 2, DEBUG_ACCESS = 3 };
@@ -46,8 +46,8 @@ static void debug_execute(struct cpu *cpu)
         cpu_raise_debug(cpu, bits, false);
 }
 
-// What the breakpoint registers are is compared here instead of caught where they are written, since VM entries, exits and
-// the VM's owner write them too.
+// What the breakpoint registers are is compared here instead of caught where they are written, since VM entries,
+// exits and the VM's owner write them too.
 static bool debug_changed(struct cpu *cpu)
 {
     static const u8 number[] = {0, 1, 2, 3, 7};

@@ -17,16 +17,16 @@ void debug_record(struct cpu *cpu, u64 dr6_bits);
 // Whether any breakpoint is armed, so that instructions have to be executed one by one.
 static inline bool debug_armed(const struct cpu *cpu) { return UNLIKELY(cpu->dr[7] & DR7_ENABLES); }
 
-// The run loop, before the instruction at cpu->rip: true when a breakpoint is armed, so that this one instruction is executed
-// alone. Raises #DB for a breakpoint on its execution.
+// The run loop, before the instruction at cpu->rip: true when a breakpoint is armed, so that this one instruction is
+// executed alone. Raises #DB for a breakpoint on its execution.
 bool debug_prepare_armed(struct cpu *cpu);
 static inline bool debug_prepare(struct cpu *cpu)
 {
     return UNLIKELY(debug_armed(cpu) || cpu->watched[4]) && debug_prepare_armed(cpu);
 }
 
-// An access that missed the soft TLB: adds to cpu->pending_debug what it hits. True when the page has to stay out of the TLB,
-// so that the next access to it comes here too.
+// An access that missed the soft TLB: adds to cpu->pending_debug what it hits. True when the page has to stay out of
+// the TLB, so that the next access to it comes here too.
 bool debug_watch_armed(struct cpu *cpu, u64 linear, unsigned size, enum access access);
 static inline bool debug_watch(struct cpu *cpu, u64 linear, unsigned size, enum access access)
 {

@@ -1,5 +1,6 @@
 // Descriptor tables, segment registers, and the instructions that ask about selectors. In 64-bit mode table
-// pseudo-descriptors are 10 bytes whatever the operand size, elsewhere 6 (SDM 2A, LGDT). UMIP's #GP comes before any VM exit.
+// pseudo-descriptors are 10 bytes whatever the operand size, elsewhere 6 (SDM 2A, LGDT). UMIP's #GP comes before any
+// VM exit.
 #include "engine/soft/access.h"
 #include "engine/soft/insn_descriptor.h"
 #include "engine/soft/intercept.h"
@@ -167,8 +168,9 @@ void insn_lar(struct cpu *cpu, const struct insn *insn)
     bool yes = descriptor_look(cpu, selector, &raw) && descriptor_known(cpu, raw, true) &&
         descriptor_reachable(cpu, selector, raw);
     descriptor_answer(cpu, yes);
+    u32 mask = insn->operand_size == 2 ? 0xff00 : 0xffff00;
     if (yes)
-        gpr_write(cpu, insn->operand[0].reg, insn->operand_size, raw >> 32 & (insn->operand_size == 2 ? 0xff00 : 0xffff00));
+        gpr_write(cpu, insn->operand[0].reg, insn->operand_size, raw >> 32 & mask);
 }
 
 void insn_lsl(struct cpu *cpu, const struct insn *insn)
@@ -191,7 +193,8 @@ void insn_arpl(struct cpu *cpu, const struct insn *insn)
     descriptor_answer(cpu, raise);
 }
 
-// Loading SS holds back interrupts and debug traps for one instruction, so that SS and RSP change together (SDM 3A 6.8.3).
+// Loading SS holds back interrupts and debug traps for one instruction, so that SS and RSP change together (SDM 3A
+// 6.8.3).
 static void descriptor_load_segment(struct cpu *cpu, unsigned index, u16 selector, bool shadow)
 {
     segment_load(cpu, index, selector);

@@ -1,7 +1,7 @@
 // Delivery of events (SDM 3A chapter 6, the INT page of SDM 2A). One path for faults, traps, interrupts, INT n and
 // events that a hypervisor injects. Until the handler's frame is complete nothing of the CPU changes and the event
-// stays in cpu->event, so that a delivery which is abandoned (an exit to the board for a stack in device memory, a save)
-// is simply made again; while it runs, cpu->delivering says what a nested fault interrupts.
+// stays in cpu->event, so that a delivery which is abandoned (an exit to the board for a stack in device memory, a
+// save) is simply made again; while it runs, cpu->delivering says what a nested fault interrupts.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/intercept.h"
@@ -289,12 +289,14 @@ static _Noreturn void event_raise(struct cpu *cpu, struct event event)
 
 static _Noreturn void event_raise_fault(struct cpu *cpu, struct event event)
 {
-    trace_faults(cpu, "vector %u error %#x address %#lx rip %#lx cpl %u%s", event.vector, event.error, (unsigned long)event.address,
-                 (unsigned long)cpu->rip, cpu->cpl, cpu->guest_mode ? " in the nested guest" : "");
+    trace_faults(cpu, "vector %u error %#x address %#lx rip %#lx cpl %u%s", event.vector, event.error,
+                 (unsigned long)event.address, (unsigned long)cpu->rip, cpu->cpl,
+                 cpu->guest_mode ? " in the nested guest" : "");
     event.type = EVENT_EXCEPTION;
     cpu->stepping = false;
     cpu->pending_debug = 0; // the instruction has not retired, and its restart will hit the same breakpoints
-    cpu->rflags |= FLAG_RF; // in the image that is saved: the restarted instruction ignores its breakpoint (SDM 3B 17.3.1.1)
+    // In the image that is saved, so that the restarted instruction ignores its breakpoint (SDM 3B 17.3.1.1).
+    cpu->rflags |= FLAG_RF;
     event_raise(cpu, event);
 }
 

@@ -1,7 +1,7 @@
 // Events that interrupt the instruction stream: exceptions, interrupts, NMIs, INT n. One description and one way in
 // (event_deliver) for all of them, whoever caused them: an instruction's fault, the local APIC, a VM entry's
-// injection or KVM_SET_VCPU_EVENTS. A delivery that faults keeps what it was delivering, because double faults, VM exits
-// (IDT-vectoring information, SDM 3C 25.9.3) and saved state all need to know.
+// injection or KVM_SET_VCPU_EVENTS. A delivery that faults keeps what it was delivering, because double faults, VM
+// exits (IDT-vectoring information, SDM 3C 25.9.3) and saved state all need to know.
 #pragma once
 
 #include "base/types.h"
@@ -30,8 +30,8 @@ struct event {
     u64 address;  // #PF: goes to CR2; #DB: DR6 bits
 };
 
-// Raises a fault at the current instruction (cpu->rip is saved as its return address) and does not return. #PF: cr2 is the
-// linear address. Does everything: VMX exception intercepts, contributory and double faults, triple fault.
+// Raises a fault at the current instruction (cpu->rip is saved as its return address) and does not return. #PF: cr2
+// is the linear address. Does everything: VMX exception intercepts, contributory and double faults, triple fault.
 _Noreturn void cpu_raise(struct cpu *cpu, enum vector vector);
 _Noreturn void cpu_raise_code(struct cpu *cpu, enum vector vector, u32 error_code);
 _Noreturn void cpu_raise_page_fault(struct cpu *cpu, u64 linear, u32 error_code);
@@ -49,7 +49,8 @@ void event_deliver(struct cpu *cpu);
 // their windows. Returns true when the vCPU may run guest code now; false when it is halted or waiting.
 bool event_poll(struct cpu *cpu);
 
-// Something that held interrupts back may have ended (IF, TPR, NMI blocking): makes the run loop look, if there is cause.
+// Something that held interrupts back may have ended (IF, TPR, NMI blocking): makes the run loop look, if there is
+// cause.
 void event_unmasked(struct cpu *cpu);
 
 // The shutdown of SDM 3A 6.15: a triple fault. VM exit when in guest mode, else KVM_EXIT_SHUTDOWN.

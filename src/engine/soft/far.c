@@ -1,6 +1,6 @@
 // Transfers that load CS: far JMP, CALL and RET, call gates, IRET, and the INT family. The checks follow the pages of
-// those instructions in SDM 2A/2B in their order. Frames are built and read through struct stack, and CS, SS and RSP are
-// written last, so that a fault at any point finds the CPU unchanged. Task switches are task.c's.
+// those instructions in SDM 2A/2B in their order. Frames are built and read through struct stack, and CS, SS and RSP
+// are written last, so that a fault at any point finds the CPU unchanged. Task switches are task.c's.
 #include "engine/soft/access.h"
 #include "engine/soft/insn_far.h"
 #include "engine/soft/intercept.h"

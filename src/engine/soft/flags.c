@@ -1,5 +1,5 @@
-// EFLAGS as instructions load and store it, time, translations, and doing nothing. CLI, STI, PUSHF and POPF bracket every
-// critical section of a kernel: they touch the flags only, and ask the interrupt controller just when IF rises.
+// EFLAGS as instructions load and store it, time, translations, and doing nothing. CLI, STI, PUSHF and POPF bracket
+// every critical section of a kernel: they touch the flags only, and ask the interrupt controller just when IF rises.
 #include "engine/soft/access.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/insn_control.h"

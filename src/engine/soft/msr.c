@@ -1,6 +1,7 @@
-// Model-specific registers. One read and one write switch serve RDMSR/WRMSR, VMX's MSR lists and KVM_GET/SET_MSRS; what is
-// not named in them does not exist and faults, which is what systems probe for. The set is what Linux, KVM and
-// conformance tests touch on a processor without performance counters, power management and model quirks (SDM 4, table 2-2).
+// Model-specific registers. One read and one write switch serve RDMSR/WRMSR, VMX's MSR lists and KVM_GET/SET_MSRS;
+// what is not named in them does not exist and faults, which is what systems probe for. The set is what Linux, KVM
+// and conformance tests touch on a processor without performance counters, power management and model quirks (SDM 4,
+// table 2-2).
 #include "engine/soft/access.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/debug.h"
@@ -14,12 +15,14 @@
 
 enum {
     MSR_MC_ADDRESS = 0x0, MSR_MC_TYPE = 0x1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
-    MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_UPDATE_TRIGGER = 0x79,
-    MSR_UPDATE_SIGNATURE = 0x8b, MSR_PLATFORM_INFO = 0xce, MSR_MTRR_CAP = 0xfe, MSR_ARCH_CAPABILITIES = 0x10a,
+    MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49,
+    MSR_UPDATE_TRIGGER = 0x79, MSR_UPDATE_SIGNATURE = 0x8b,
+    MSR_PLATFORM_INFO = 0xce, MSR_MTRR_CAP = 0xfe, MSR_ARCH_CAPABILITIES = 0x10a,
     MSR_FLUSH_CMD = 0x10b, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176,
     MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MCG_CTL = 0x17b, MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9,
     MSR_MTRR_VARIABLE = 0x200, MSR_MTRR_VARIABLE_LAST = 0x20f, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K = 0x258,
-    MSR_MTRR_FIX4K = 0x268, MSR_MTRR_FIX4K_LAST = 0x26f, MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_MC0_CTL = 0x400,
+    MSR_MTRR_FIX4K = 0x268, MSR_MTRR_FIX4K_LAST = 0x26f, MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff,
+    MSR_MC0_CTL = 0x400,
     MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_X2APIC_LAST = 0x8ff, MSR_XSS = 0xda0,
 };
 
@@ -160,9 +163,12 @@ bool msr_read(struct cpu *cpu, u32 msr, u64 *value, bool host)
     case MSR_MTRR_FIX64K: case MSR_MTRR_FIX16K: case MSR_MTRR_FIX16K + 1: case MSR_MTRR_FIX4K ... MSR_MTRR_FIX4K_LAST:
         *value = *msr_mtrr_fixed(cpu, msr);
         return true;
-    case MSR_MTRR_VARIABLE ... MSR_MTRR_VARIABLE_LAST: *value = cpu->msr.mtrr_variable[msr - MSR_MTRR_VARIABLE]; return true;
+    case MSR_MTRR_VARIABLE ... MSR_MTRR_VARIABLE_LAST:
+        *value = cpu->msr.mtrr_variable[msr - MSR_MTRR_VARIABLE];
+        return true;
     case MSR_MC0_CTL ... MSR_MC_LAST: *value = cpu->msr.mc[msr - MSR_MC0_CTL]; return true;
-    case VMX_MSR_FIRST ... VMX_MSR_LAST: return cpu->vmx && msr_feature(cpu, FEATURE_VMX, host) && vmx_msr_read(cpu, msr, value);
+    case VMX_MSR_FIRST ... VMX_MSR_LAST:
+        return cpu->vmx && msr_feature(cpu, FEATURE_VMX, host) && vmx_msr_read(cpu, msr, value);
     case MSR_X2APIC ... MSR_X2APIC_LAST: return lapic_msr_read(cpu, msr, value);
     case MSR_XSS: *value = cpu->msr.xss; return msr_feature(cpu, FEATURE_XSAVES, host);
     case MSR_EFER: *value = cpu->msr.efer; return true;
@@ -326,7 +332,7 @@ bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host)
         cpu->msr.mcg_ctl = value;
         return true;
     case MSR_MISC_ENABLE: return msr_write_misc_enable(cpu, value, host);
-    case MSR_DEBUGCTL: // single-stepping on branches and branch records are not there: their bits are dropped, as KVM does
+    case MSR_DEBUGCTL: // single-stepping on branches and branch records are not there: dropped, as KVM does
         return !(value & ~3ull);
     case MSR_PAT:
         if (!msr_pat_valid(value))
@@ -371,14 +377,16 @@ void insn_wrmsr(struct cpu *cpu, const struct insn *insn)
 unsigned msr_index_list(u32 *index, unsigned room)
 {
     static const u32 saved[] = {
-        MSR_TSC, MSR_APIC_BASE, MSR_FEATURE_CONTROL, MSR_TSC_ADJUST, MSR_SPEC_CTRL, MSR_UPDATE_SIGNATURE, MSR_PLATFORM_INFO,
-        MSR_ARCH_CAPABILITIES, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_STATUS, MSR_MCG_CTL,
+        MSR_TSC, MSR_APIC_BASE, MSR_FEATURE_CONTROL, MSR_TSC_ADJUST, MSR_SPEC_CTRL, MSR_UPDATE_SIGNATURE,
+        MSR_PLATFORM_INFO, MSR_ARCH_CAPABILITIES, MSR_SYSENTER_CS,
+        MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_STATUS, MSR_MCG_CTL,
         MSR_MISC_ENABLE, MSR_PAT, MSR_MTRR_DEF_TYPE, MSR_TSC_DEADLINE, MSR_XSS, (u32)MSR_EFER, (u32)MSR_STAR,
         (u32)MSR_LSTAR, (u32)MSR_CSTAR, (u32)MSR_SFMASK, (u32)MSR_FS_BASE, (u32)MSR_GS_BASE, (u32)MSR_KERNEL_GS_BASE,
         (u32)MSR_TSC_AUX,
     };
     static const struct { u32 first, last; } ranges[] = {
-        {MSR_MTRR_VARIABLE, MSR_MTRR_VARIABLE_LAST}, {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K}, {MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1},
+        {MSR_MTRR_VARIABLE, MSR_MTRR_VARIABLE_LAST}, {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K},
+        {MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1},
         {MSR_MTRR_FIX4K, MSR_MTRR_FIX4K_LAST}, {MSR_MC0_CTL, MSR_MC_LAST},
     };
     unsigned count = 0;

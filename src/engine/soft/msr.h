@@ -7,8 +7,8 @@
 #define APIC_BASE_X2APIC (1ull << 10)
 #define APIC_BASE_ENABLE (1ull << 11)
 
-// False: #GP. `host` is KVM_GET/SET_MSRS (and CPU set-up): may write what the guest may only read. Privilege and intercepts
-// were checked by the caller. In IA-32e mode no effect beyond the register, its TLB and mode consequences.
+// False: #GP. `host` is KVM_GET/SET_MSRS (and CPU set-up): may write what the guest may only read. Privilege and
+// intercepts were checked by the caller. In IA-32e mode no effect beyond the register, its TLB and mode consequences.
 bool msr_read(struct cpu *cpu, u32 msr, u64 *value, bool host);
 bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host);
 

@@ -56,7 +56,8 @@ static inline u64 segment_stack_mask(const struct cpu *cpu)
         return ~0ull;
     return cpu->segment[SEG_SS].access & AR_DB ? 0xffffffff : 0xffff;
 }
-void segment_set_rsp(struct cpu *cpu, u64 value); // by segment_stack_mask; other bits of RSP are kept (16) or cleared (32)
+// By segment_stack_mask; other bits of RSP are kept (16) or cleared (32).
+void segment_set_rsp(struct cpu *cpu, u64 value);
 
 // Whether [offset, offset+bytes) lies within a data or stack segment's limit.
 bool segment_contains(const struct segment *segment, u64 offset, unsigned bytes);

@@ -1,5 +1,6 @@
-// The vCPU's state in KVM's structures, so that the board, saved state and one day other monitors see the soft engine as they
-// would see KVM. Values come from the VM's owner, not from its guest; what would break an invariant is refused with -EINVAL.
+// The vCPU's state in KVM's structures, so that the board, saved state and one day other monitors see the soft engine
+// as they would see KVM. Values come from the VM's owner, not from its guest; what would break an invariant is
+// refused with -EINVAL.
 #include "engine/soft/state.h"
 
 #include <errno.h>
@@ -66,7 +67,8 @@ int state_get_sregs(struct cpu *cpu, struct kvm_sregs *sregs)
         .ss = state_get_segment(&cpu->segment[SEG_SS]), .ds = state_get_segment(&cpu->segment[SEG_DS]),
         .fs = state_get_segment(&cpu->segment[SEG_FS]), .gs = state_get_segment(&cpu->segment[SEG_GS]),
         .tr = state_get_segment(&cpu->segment[SEG_TR]), .ldt = state_get_segment(&cpu->segment[SEG_LDTR]),
-        .gdt = {.base = cpu->gdt.base, .limit = cpu->gdt.limit}, .idt = {.base = cpu->idt.base, .limit = cpu->idt.limit},
+        .gdt = {.base = cpu->gdt.base, .limit = cpu->gdt.limit},
+        .idt = {.base = cpu->idt.base, .limit = cpu->idt.limit},
         .cr0 = cpu->cr0, .cr2 = cpu->cr2, .cr3 = cpu->cr3, .cr4 = cpu->cr4, .cr8 = lapic_cr8(cpu),
         .efer = cpu->msr.efer, .apic_base = cpu->msr.apic_base,
     };
@@ -118,8 +120,8 @@ int state_set_sregs(struct cpu *cpu, const struct kvm_sregs *sregs)
     return 0;
 }
 
-// KVM's words for an event on its way in: an exception, an interrupt (soft: INT n) or an NMI that is "injected". A debug trap
-// that waits for the instruction boundary is a pending exception with DR6's bits as payload.
+// KVM's words for an event on its way in: an exception, an interrupt (soft: INT n) or an NMI that is "injected". A
+// debug trap that waits for the instruction boundary is a pending exception with DR6's bits as payload.
 int state_get_events(struct cpu *cpu, struct kvm_vcpu_events *events)
 {
     const struct event *event = &cpu->event;
@@ -181,7 +183,8 @@ int state_set_events(struct cpu *cpu, const struct kvm_vcpu_events *events)
     const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SHADOW |
         KVM_VCPUEVENT_VALID_PAYLOAD;
     bool payload = events->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
-    if (events->flags & ~known || ((events->exception.injected || events->exception.pending) && events->exception.nr > 31))
+    bool exception = events->exception.injected || events->exception.pending;
+    if (events->flags & ~known || (exception && events->exception.nr > 31))
         return -EINVAL;
     cpu->event = state_event(events);
     cpu->delivering.valid = false;
@@ -248,7 +251,8 @@ int state_get_mp_state(struct cpu *cpu, struct kvm_mp_state *state)
 int state_set_mp_state(struct cpu *cpu, const struct kvm_mp_state *state)
 {
     switch (state->mp_state) {
-    case KVM_MP_STATE_RUNNABLE: case KVM_MP_STATE_UNINITIALIZED: case KVM_MP_STATE_INIT_RECEIVED: case KVM_MP_STATE_HALTED:
+    case KVM_MP_STATE_RUNNABLE: case KVM_MP_STATE_UNINITIALIZED: case KVM_MP_STATE_INIT_RECEIVED:
+    case KVM_MP_STATE_HALTED:
         cpu->mp_state = state->mp_state;
         return 0;
     case KVM_MP_STATE_SIPI_RECEIVED:

@@ -1,4 +1,5 @@
-// The vCPU's state in KVM's structures. 0 or -errno. The vCPU is outside KVM_RUN; its vector state was saved (fpu_save).
+// The vCPU's state in KVM's structures. 0 or -errno. The vCPU is outside KVM_RUN; its vector state was saved
+// (fpu_save).
 #pragma once
 
 #include "engine/soft/cpu.h"

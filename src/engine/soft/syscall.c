@@ -1,5 +1,5 @@
-// The fast ways between user and kernel, which do not look at descriptors at all (SDM 3A 5.8.7, 5.8.8). SYSCALL, SYSRET and
-// SWAPGS run once per system call of a guest: no memory access, flat segments written as constants.
+// The fast ways between user and kernel, which do not look at descriptors at all (SDM 3A 5.8.7, 5.8.8). SYSCALL,
+// SYSRET and SWAPGS run once per system call of a guest: no memory access, flat segments written as constants.
 #include "engine/soft/access.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/insn_syscall.h"

@@ -1,7 +1,7 @@
-// Hardware task switches (SDM 3A 8.3). No kernel of today uses them but for a double-fault task; a virtual CPU has to have
-// them all the same, because 32-bit conformance tests and old systems do. The order follows the numbered steps of SDM
-// 3A 8.3: up to the commit point everything faults in the old task, after it everything faults in the new one, whose
-// registers are all loaded before the first of its selectors is checked.
+// Hardware task switches (SDM 3A 8.3). No kernel of today uses them but for a double-fault task; a virtual CPU has to
+// have them all the same, because 32-bit conformance tests and old systems do. The order follows the numbered steps
+// of SDM 3A 8.3: up to the commit point everything faults in the old task, after it everything faults in the new one,
+// whose registers are all loaded before the first of its selectors is checked.
 #include "engine/soft/access.h"
 #include "engine/soft/control.h"
 #include "engine/soft/debug.h"
@@ -18,13 +18,13 @@ struct task_layout {
 };
 
 static const struct task_layout task_layout32 = {
-    .size = 4, .cr3 = 0x1c, .ip = 0x20, .flags = 0x24, .gpr = 0x28, .selector = 0x48, .selector_step = 4, .selectors = 6,
-    .ldt = 0x60, .trap = 0x64, .limit = 0x67,
+    .size = 4, .cr3 = 0x1c, .ip = 0x20, .flags = 0x24, .gpr = 0x28, .selector = 0x48, .selector_step = 4,
+    .selectors = 6, .ldt = 0x60, .trap = 0x64, .limit = 0x67,
 };
 
 static const struct task_layout task_layout16 = {
-    .size = 2, .ip = 0x0e, .flags = 0x10, .gpr = 0x12, .selector = 0x22, .selector_step = 2, .selectors = 4, .ldt = 0x2a,
-    .limit = 0x2b,
+    .size = 2, .ip = 0x0e, .flags = 0x10, .gpr = 0x12, .selector = 0x22, .selector_step = 2, .selectors = 4,
+    .ldt = 0x2a, .limit = 0x2b,
 };
 
 static const struct task_layout *task_layout(u32 type)
@@ -125,7 +125,8 @@ static void task_load_data(struct cpu *cpu, enum segment_index index, u16 select
     segment_set(cpu, index, segment_from_descriptor(selector, raw | (u64)AR_ACCESSED << 40));
 }
 
-// The new task's segments (SDM 3A table 8-1). The registers are loaded by now, so what faults here is the new task's fault.
+// The new task's segments (SDM 3A table 8-1). The registers are loaded by now, so what faults here is the new task's
+// fault.
 static void task_load_segments(struct cpu *cpu, const struct task_image *image, unsigned ext)
 {
     cpu->cpl = cpu_v8086(cpu) ? 3 : selector_rpl(image->selector[SEG_CS]);

@@ -1,5 +1,5 @@
-// The host's time-stamp counter. Guests run on it directly, so all that is needed is its frequency: from CPUID when the host
-// says it exactly, else measured against the host's clock, long enough for a few parts in a million.
+// The host's time-stamp counter. Guests run on it directly, so all that is needed is its frequency: from CPUID when
+// the host says it exactly, else measured against the host's clock, long enough for a few parts in a million.
 #include "engine/soft/tsc.h"
 
 #include <cpuid.h>
