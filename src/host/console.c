@@ -199,7 +199,7 @@ void console_ready(struct console_port *port)
 
 bool console_size(const struct console *console, u16 *columns, u16 *rows)
 {
-    return console->terminal.raw && terminal_size(&console->terminal, columns, rows);
+    return terminal_size(&console->terminal, columns, rows);
 }
 
 void console_resized(struct console *console)
