@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes);
 enum { MEMORY = 1 << 20, RINGS = 0x1000, RING_STRIDE = 0x3000, STEPS = 200, DEVICES = 4 };
 enum step {
     STEP_POKE, STEP_DESCRIBE, STEP_INDIRECT, STEP_OFFER, STEP_WORK, STEP_BEGIN, STEP_REGISTER_WRITE, STEP_REGISTER_READ,
-    STEP_CONFIG_WRITE, STEP_CONFIG_READ, STEP_ARRIVE, STEP_RING_ONLY, STEP_SAVE, STEP_KINDS,
+    STEP_CONFIG_WRITE, STEP_CONFIG_READ, STEP_ARRIVE, STEP_RING_ONLY, STEP_SAVE,
+    STEP_REQUEST, STEP_KINDS,
 };
 
 struct input {
@@ -221,6 +222,25 @@ static void offer(struct fuzz *fuzz, unsigned queue, u16 size, u16 head)
     put(fuzz, ring_base(queue) + 0x1000 + 2, &index, 2);
 }
 
+// A request with a form: 16 bytes that both a block request and a frame may begin with, data, and a byte for the status.
+static void request(struct fuzz *fuzz, struct input *input, unsigned queue)
+{
+    enum { AT = 0x30000 };
+    struct {
+        u32 type, reserved;
+        u64 sector;
+    } header = {.type = (u32)input_take(input, 1), .sector = input_take(input, 1)};
+    u16 first = (u16)(input_take(input, 1) % 14), write = input_take(input, 1) % 2 ? VIRTQUEUE_DESCRIPTOR_WRITE : 0;
+    const struct virtqueue_descriptor chain[3] = {
+        {AT, sizeof header, VIRTQUEUE_DESCRIPTOR_NEXT, (u16)(first + 1)},
+        {AT + 0x1000, (u32)input_take(input, 1) * 16, VIRTQUEUE_DESCRIPTOR_NEXT | write, (u16)(first + 2)},
+        {AT + 0x800, 1, VIRTQUEUE_DESCRIPTOR_WRITE, 0},
+    };
+    put(fuzz, AT, &header, sizeof header);
+    put(fuzz, ring_base(queue) + first * 16u, chain, sizeof chain);
+    offer(fuzz, queue, 16, first);
+}
+
 static void save(struct virtio *virtio, struct input *input)
 {
     struct virtio_state state;
@@ -276,6 +296,7 @@ static void run_step(struct fuzz *fuzz, struct virtio_pci *pci, struct input *in
         break;
     case STEP_RING_ONLY: run_ring(fuzz, (u16)(1 << variant % 10), (u8)input_take(input, 1)); break;
     case STEP_SAVE: save(pci->virtio, input); break;
+    case STEP_REQUEST: request(fuzz, input, queue); break;
     case STEP_KINDS: break;
     }
 }

@@ -116,7 +116,7 @@ static void test_input_before_buffers(void **state)
     for (unsigned i = 0; i < 3 && total < 8; i++) {
         u32 bytes = driver_wait_used(&setup->driver, QUEUE_IN).bytes;
         memory_read(setup->driver.memory, INPUT + i * 0x100, text, bytes);
-        assert_memory_equal(text, "abcdefgh" + total, bytes);
+        assert_memory_equal(text, &"abcdefgh"[total], bytes);
         total += bytes;
     }
     assert_int_equal(total, 8);
