@@ -239,6 +239,16 @@ static struct block *block_make(struct cpu *cpu, u64 linear, mode_word mode)
     }
 }
 
+// A block that crosses into another page is the right one only where that page still maps to the same place.
+static bool second_page_same(struct cpu *cpu, const struct block *block, u64 linear)
+{
+    if (LIKELY(block->gpa2 == ~0ull))
+        return true;
+    u64 next = align_up(linear + 1, PAGE_BYTES);
+    next = cpu_code64(cpu) ? next : (u32)next;
+    return tlb_probe(cpu->tlb, next, 1, ACCESS_EXECUTE) && page_gpa(cpu, next) == block->gpa2;
+}
+
 static struct block *block_find(struct cpu *cpu, u64 linear, mode_word mode)
 {
     u8 *bytes = tlb_probe(cpu->tlb, linear, 1, ACCESS_EXECUTE);
@@ -246,7 +256,7 @@ static struct block *block_find(struct cpu *cpu, u64 linear, mode_word mode)
         fetch_pointer(cpu, linear);
     u64 gpa = page_gpa(cpu, linear) | (linear & (PAGE_BYTES - 1));
     struct block *block = block_lookup(cpu->vm->code, gpa, mode);
-    if (!block || block->gpa2 != ~0ull) // the second page may map to something else by now
+    if (!block || !second_page_same(cpu, block, linear))
         block = block_make(cpu, linear, mode);
     return block;
 }
@@ -286,13 +296,13 @@ const u8 *code_find(struct cpu *cpu)
         tlb_clear_jumps(tlb);
         tlb->mode_word = cpu->mode_word;
     }
-    struct tlb_jump *jump = &tlb->jump[linear & (TLB_JUMPS - 1)];
+    struct tlb_jump *jump = tlb_jump_at(tlb, linear);
     code_base_set(cpu, linear);
     if (jump->rip == linear)
         return jump->code;
     rip_check(cpu);
     struct block *block = block_find(cpu, linear, cpu->mode_word);
-    jump = &cpu->tlb->jump[linear & (TLB_JUMPS - 1)];
+    jump = tlb_jump_at(cpu->tlb, linear);
     jump->code = (void *)(uintptr_t)block->entry_memory;
     __atomic_store_n(&jump->rip, linear, __ATOMIC_RELEASE);
     return block->entry_memory;

@@ -56,12 +56,19 @@ void emit_jump(struct emit *e, unsigned condition, const void *target)
     emit_patch(e, emit_jump_forward(e, condition, false), target);
 }
 
+static void emit_nop(struct emit *e, unsigned bytes) // 1..3
+{
+    static const u8 nops[][3] = { { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 } };
+    emit_bytes(e, nops[bytes - 1], bytes);
+}
+
 u8 *emit_jump_forward(struct emit *e, unsigned condition, bool patchable)
 {
     unsigned opcode_bytes = condition == EMIT_ALWAYS ? 1 : 2;
-    // A store of four bytes is seen whole when it lies within eight aligned ones.
-    while (patchable && (((uintptr_t)e->at + opcode_bytes) & 7) > 4 && !e->full)
-        emit8(e, 0x90);
+    // A store of four bytes within a cache line is seen whole (SDM 3A 9.1.1).
+    unsigned in_line = ((uintptr_t)e->at + opcode_bytes) & 63;
+    if (patchable && in_line > 60)
+        emit_nop(e, 64 - in_line);
     if (condition == EMIT_ALWAYS) {
         emit8(e, 0xe9);
     } else {

@@ -28,7 +28,7 @@ static void load_rip(struct translation *t, unsigned reg, s64 offset)
     }
 }
 
-static void poll(struct translation *t, struct decoded *d)
+void flow_poll(struct translation *t, struct decoded *d)
 {
     site_add(t, d, t->flags & FLAGS_LIVE, false);
     emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, R14, CPU(jump));
@@ -87,12 +87,40 @@ static s64 branch_offset(const struct decoded *d)
     return d->position + d->zydis.length + d->operand[0].imm.value.s;
 }
 
+static int condition_of(ZydisMnemonic mnemonic)
+{
+    switch (mnemonic) {
+    case ZYDIS_MNEMONIC_JO: return 0;
+    case ZYDIS_MNEMONIC_JNO: return 1;
+    case ZYDIS_MNEMONIC_JB: return 2;
+    case ZYDIS_MNEMONIC_JNB: return 3;
+    case ZYDIS_MNEMONIC_JZ: return 4;
+    case ZYDIS_MNEMONIC_JNZ: return 5;
+    case ZYDIS_MNEMONIC_JBE: return 6;
+    case ZYDIS_MNEMONIC_JNBE: return 7;
+    case ZYDIS_MNEMONIC_JS: return 8;
+    case ZYDIS_MNEMONIC_JNS: return 9;
+    case ZYDIS_MNEMONIC_JP: return 10;
+    case ZYDIS_MNEMONIC_JNP: return 11;
+    case ZYDIS_MNEMONIC_JL: return 12;
+    case ZYDIS_MNEMONIC_JNL: return 13;
+    case ZYDIS_MNEMONIC_JLE: return 14;
+    case ZYDIS_MNEMONIC_JNLE: return 15;
+    default: return -1;
+    }
+}
+
+bool flow_is_backward_condition(const struct decoded *d)
+{
+    return d->opcode->class == OPCODE_FLOW && condition_of(d->zydis.mnemonic) >= 0 && branch_offset(d) <= d->position;
+}
+
 static void jcc_emit(struct translation *t, struct decoded *d, unsigned condition)
 {
     s64 offset = branch_offset(d);
     flags_to_live(t, R15);
-    if (offset <= d->position)
-        poll(t, d);
+    if (offset <= d->position && !t->polled)
+        flow_poll(t, d);
     exit_direct(t, condition, offset);
 }
 
@@ -100,7 +128,7 @@ static void jmp_direct(struct translation *t, struct decoded *d)
 {
     s64 offset = branch_offset(d);
     if (within_page(offset) && offset <= d->position)
-        poll(t, d);
+        flow_poll(t, d);
     exit_direct(t, EMIT_ALWAYS, offset);
     t->ended = true;
 }
@@ -112,7 +140,7 @@ static void loop_emit(struct translation *t, struct decoded *d)
     bool loop = d->zydis.mnemonic == ZYDIS_MNEMONIC_LOOP, wide = d->zydis.address_width == 64;
     s64 offset = branch_offset(d);
     if (offset <= d->position)
-        poll(t, d);
+        flow_poll(t, d);
     if (loop)
         emit_memory(e, wide, X86_LEA, RCX, RCX, INSN_NO_REGISTER, 1, -1);
     if (!wide)
@@ -232,29 +260,6 @@ static void jmp_indirect(struct translation *t, struct decoded *d)
     operand_to_r14(t, d, &d->operand[0]);
     emit_jump(&t->e, EMIT_ALWAYS, t->code->glue.jump);
     t->ended = true;
-}
-
-static int condition_of(ZydisMnemonic mnemonic)
-{
-    switch (mnemonic) {
-    case ZYDIS_MNEMONIC_JO: return 0;
-    case ZYDIS_MNEMONIC_JNO: return 1;
-    case ZYDIS_MNEMONIC_JB: return 2;
-    case ZYDIS_MNEMONIC_JNB: return 3;
-    case ZYDIS_MNEMONIC_JZ: return 4;
-    case ZYDIS_MNEMONIC_JNZ: return 5;
-    case ZYDIS_MNEMONIC_JBE: return 6;
-    case ZYDIS_MNEMONIC_JNBE: return 7;
-    case ZYDIS_MNEMONIC_JS: return 8;
-    case ZYDIS_MNEMONIC_JNS: return 9;
-    case ZYDIS_MNEMONIC_JP: return 10;
-    case ZYDIS_MNEMONIC_JNP: return 11;
-    case ZYDIS_MNEMONIC_JL: return 12;
-    case ZYDIS_MNEMONIC_JNL: return 13;
-    case ZYDIS_MNEMONIC_JLE: return 14;
-    case ZYDIS_MNEMONIC_JNLE: return 15;
-    default: return -1;
-    }
 }
 
 void flow_emit(struct translation *t, struct decoded *d)

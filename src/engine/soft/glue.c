@@ -121,6 +121,9 @@ static void emit_jump_cache(struct emit *e, const u8 *exit)
 {
     static_assert(sizeof(struct tlb_jump) == 16, "shifted by 4");
     emit_rr(e, WIDTH32, X86_MOV_LOAD, R15, R14);
+    emit_shift_imm(e, WIDTH32, 5, R15, TLB_JUMP_SHIFT);
+    emit_alu_imm32(e, WIDTH32, 4, R15, TLB_JUMP_FOLD);
+    emit_rr(e, WIDTH32, X86_XOR_LOAD, R15, R14);
     emit_alu_imm32(e, WIDTH32, 4, R15, TLB_JUMPS - 1);
     emit_shift_imm(e, WIDTH32, 4, R15, 4);
     emit_gs(e, WIDTH64, X86_ADD_LOAD, R15, CPU(jump));

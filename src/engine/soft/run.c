@@ -184,12 +184,12 @@ static const u8 *run_exit(struct cpu *cpu)
         return code_link(cpu, cpu->exit_argument);
     case EXIT_JUMP:
         cpu->rip = cpu_code64(cpu) ? cpu->scratch[0] : (u32)cpu->scratch[0];
-        return NULL;
+        return code_find(cpu);
     case EXIT_SYSTEM:
         if (cpu->rip != here)
             cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
         cpu->rip = here;
-        if (UNLIKELY(atomic_load(&cpu->request)) && !cpu->one)
+        if (UNLIKELY(atomic_load(&cpu->request)) && !cpu->one && !(cpu->interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS)))
             return NULL; // an interrupt that was let in before this instruction comes before it
         system_execute(cpu, &code->insn[cpu->exit_argument]);
         return NULL;
@@ -248,11 +248,21 @@ static void step_trap(struct cpu *cpu)
     cpu->stepping = false;
 }
 
+// An interrupt shadow has to end after exactly one instruction if something waits behind it; else it may end unnoticed at
+// the end of the block (run_exit), and HLT right behind STI still finds it.
+static bool shadow_matters(struct cpu *cpu)
+{
+    if (LIKELY(!(cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI))))
+        return false;
+    return cpu->interruptibility & BLOCKING_MOV_SS || cpu->guest_mode || cpu->nmi_pending || cpu->extint_pending ||
+           lapic_pending(cpu) >= 0;
+}
+
 static void run_code(struct cpu *cpu)
 {
     bool step = cpu->rflags & FLAG_TF, trap = vmx_single_step(cpu), armed = debug_prepare(cpu);
     cpu->rflags &= ~FLAG_RF; // faults set it again in what they save
-    cpu->one = step || trap || armed || cpu->mmio_reads || cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI);
+    cpu->one = step || trap || armed || cpu->mmio_reads || shadow_matters(cpu);
     const u8 *code = cpu->one ? code_find_one(cpu) : code_find(cpu);
     cpu->stepping = step;
     while (code && (publish(cpu) || cpu->one)) {

@@ -18,7 +18,7 @@ enum {
     TLB_HASH_BITS = 8,
     TLB_CYCLES_A_MISS = 20000, // growth pays when evictions come more often than this: about a twentieth of the time
     TLB_KEEP_BITS = 12,       // a recycled context gives the memory beyond this many entries back
-    TLB_WRITER_BITS = 13, TLB_WRITER_SLOTS = 3,
+    TLB_WRITER_BITS = 14, TLB_WRITER_SLOTS = 7,
 };
 
 // Where write tags of physical pages are, by a hash of the page, so that taking them back (tlb_protect_page: once for every
@@ -149,12 +149,13 @@ void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
     struct tlb_set *set = cpu->contexts;
     unsigned count = set ? __atomic_load_n(&set->count, __ATOMIC_ACQUIRE) : 0;
     for (unsigned i = 0; i < count; i++)
-        tlb_forget_jump(&set->context[i].jump[gpa & (TLB_JUMPS - 1)], code);
+        for (u64 page = 0; page < 8; page++) // whatever its linear page, the block is in one of these places
+            tlb_forget_jump(tlb_jump_at(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
 }
 
 void tlb_forget_code(struct cpu *cpu, const void *code)
 {
-    for (unsigned i = 0; i < TLB_JUMPS; i++)
+    for (unsigned i = 0; i < PAGE_BYTES; i++)
         tlb_forget_block(cpu, i, code);
 }
 
@@ -230,12 +231,15 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
     u32 logged = tlb->logged, kept = 0;
     tlb->logged = 0;
     tlb->large_filter = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(tlb->code_filter); i++)
-        tlb->code_filter[i] = 0;
     keep_global = keep_global && tlb->has_global;
-    if (tlb->has_code)
+    // Jumps within global code survive with it; then the filter has to remember evicted pages, too.
+    if (keep_global ? tlb->has_local_code : tlb->has_code) {
         tlb_clear_jumps(tlb);
-    tlb->has_code = tlb->has_global = false;
+        for (unsigned i = 0; i < ARRAY_SIZE(tlb->code_filter); i++)
+            tlb->code_filter[i] = 0;
+        tlb->has_code = tlb->has_local_code = false;
+    }
+    tlb->has_global = false;
     for (u32 i = 0; i < logged; i++) {
         u16 index = tlb->log[i];
         struct tlb_note *note = &tlb->note[index];
@@ -408,6 +412,8 @@ static bool tlb_claim_page(struct cpu *cpu, u64 gpa)
     if (slot->dirty && !(atomic_load(&slot->dirty[number / 64]) >> (number & 63) & 1))
         return false;
     struct ram_page *page = &slot->pages[number];
+    if (atomic_load_explicit(&page->blocks, memory_order_relaxed))
+        return false;
     u64 self = 1ull << cpu->id;
     if (!(atomic_load(&page->writers) & self))
         atomic_fetch_or(&page->writers, self);
@@ -438,6 +444,7 @@ void tlb_fill(struct cpu *cpu, struct tlb *tlb, u64 linear, u64 gpa, void *host,
     *note = (struct tlb_note){.linear = page, .gpa = gpa, .flags = note_flags | TLB_NOTE_USED | TLB_NOTE_LOGGED};
     if (execute) {
         tlb->has_code = true;
+        tlb->has_local_code |= !(note_flags & TLB_NOTE_GLOBAL);
         tlb_filter_add(tlb->code_filter, page);
     }
     if (allowed & 1 << ACCESS_WRITE)

@@ -46,7 +46,9 @@ struct tlb_jump {
     void *code;
 };
 
-enum { TLB_JUMP_BITS = 11, TLB_JUMPS = 1 << TLB_JUMP_BITS }; // index: low bits of the linear address, times 16
+// Blocks begin anywhere, functions at multiples of 16 and often at the same place in their pages: the index folds the page
+// number's low bits into the offset, and no more of them than leaves few places to look for a block of unknown page.
+enum { TLB_JUMP_BITS = 12, TLB_JUMPS = 1 << TLB_JUMP_BITS, TLB_JUMP_SHIFT = 3, TLB_JUMP_FOLD = 0xe00 };
 enum { TLB_MIN_BITS = 8, TLB_MAX_BITS = 16 };                // entries; grows with the miss rate
 
 // Everything a cached translation depends on, beside guest memory.
@@ -75,12 +77,18 @@ struct tlb {
     bool live;
     bool has_global;         // some entry may be global
     bool has_code;           // some entry had an execute tag since the last flush: the jump cache may not be empty
+    bool has_local_code;     // ... and was not global
     u32 logged;
     u16 *log;                // indices of all entries that were filled since the last flush, in no order
     u64 large_filter;        // Bloom filters, emptied by flushes only: GiB in which an entry came from a large page,
     u64 code_filter[8];      // linear pages that had an execute tag
     struct tlb_key key;
 };
+
+static inline struct tlb_jump *tlb_jump_at(const struct tlb *tlb, u64 linear)
+{
+    return &tlb->jump[((u32)linear ^ ((u32)linear >> TLB_JUMP_SHIFT & TLB_JUMP_FOLD)) & (TLB_JUMPS - 1)];
+}
 
 static inline u64 tlb_index(const struct tlb *tlb, u64 linear)
 {

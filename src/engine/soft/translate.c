@@ -390,7 +390,13 @@ static void emit_block(struct translation *t)
         struct decoded *d = &t->insn[i];
         if (t->slow_count > TRANSLATE_SLOW - 3 || t->exit_count > TRANSLATE_EXITS - 4 || t->site_count > TRANSLATE_SITES - 6)
             break;
+        // A poll between a comparison and its branch would keep the host from fusing them.
+        bool poll = i + 1 < t->count && d->opcode->class == OPCODE_COPY && flow_is_backward_condition(&t->insn[i + 1]) &&
+                    flow_inline(t, &t->insn[i + 1]);
+        if (poll)
+            flow_poll(t, d);
         emit_insn(t, d);
+        t->polled = poll;
         next = d->position + d->zydis.length;
         if (t->mode & MODE_STEP && !t->ended)
             flow_leave(t, d, EXIT_STEP, 0);
@@ -438,7 +444,7 @@ struct block *translate_block(struct code_cache *code, mode_word mode, u64 gpa, 
     t->block = block;
     t->mode = mode;
     t->count = t->slow_count = t->exit_count = t->site_count = 0;
-    t->ended = false;
+    t->ended = t->polled = false;
     block->bytes = (u16)decode_block(t, bytes, available, crossing);
     flags_liveness(t);
     emit_block(t);

@@ -52,6 +52,7 @@ struct translation {
     struct block_site site[TRANSLATE_SITES];
     unsigned site_count;
     unsigned page_bytes;    // of the page from its start that decoding may use
+    bool polled;            // the backward branch that comes next has had its poll
     bool ended;             // the last instruction leaves the block on all paths
 };
 
@@ -88,6 +89,8 @@ void copy_store_gpr(struct translation *t, unsigned host, unsigned guest);
 // flow.c
 void flow_emit(struct translation *t, struct decoded *d);
 void stack_emit(struct translation *t, struct decoded *d);
+void flow_poll(struct translation *t, struct decoded *d);
+bool flow_is_backward_condition(const struct decoded *d);
 void flow_fallthrough(struct translation *t, unsigned position);
 void flow_system(struct translation *t, struct decoded *d);
 void flow_leave(struct translation *t, struct decoded *d, enum exit_kind kind, u32 argument);
