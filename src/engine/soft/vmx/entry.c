@@ -164,6 +164,5 @@ void vmx_enter(struct cpu *cpu)
     if (UNLIKELY(cpu->vm->config.trace & ENGINE_TRACE_VMX))
         entry_trace(cpu, vmcs);
     cpu_mode_update(cpu);
-    cpu_request(cpu, REQUEST_EVENT); // windows, timers, interrupts that the host held off
-    cpu_resume(cpu);
+    cpu_resume(cpu); // and so to event_poll, for what is due before the first instruction
 }

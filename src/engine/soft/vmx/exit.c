@@ -162,7 +162,6 @@ static _Noreturn void exit_to_host(struct cpu *cpu, struct vmcs *vmcs, u32 block
         exit_abort(cpu, ABORT_MSR_LOAD);
     ram_mark_dirty(cpu->vm, cpu->vmx->current);
     cpu_mode_update(cpu);
-    cpu_request(cpu, REQUEST_EVENT); // what the guest's state had masked, and timers
     cpu_resume(cpu);
 }
 
