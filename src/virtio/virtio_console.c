@@ -105,13 +105,14 @@ static void console_writable(void *context)
     virtio_notify(&console->virtio);
 }
 
-static void console_get_size(struct virtio_console *console)
+static bool console_get_size(struct virtio_console *console, const struct console *host)
 {
-    u16 columns = 0, rows = 0;
-    if (!console_size(console->port.console, &columns, &rows))
-        columns = 80, rows = 25;
+    u16 columns, rows;
+    if (!console_size(host, &columns, &rows))
+        return false;
     console->configuration.columns = columns;
     console->configuration.rows = rows;
+    return true;
 }
 
 static void console_port_resized(void *context)
@@ -119,8 +120,7 @@ static void console_port_resized(void *context)
     struct virtio_console *console = context;
     struct virtio *virtio = &console->virtio;
     pthread_mutex_lock(&virtio->lock);
-    console_get_size(console);
-    if (virtio_active(virtio) && virtio_has(virtio, CONSOLE_F_SIZE))
+    if (console_get_size(console, console->port.console) && virtio_active(virtio) && virtio_has(virtio, CONSOLE_F_SIZE))
         virtio_config_changed(virtio);
     pthread_mutex_unlock(&virtio->lock);
 }
@@ -169,7 +169,7 @@ struct virtio_pci *virtio_console_create(struct memory *memory, const struct vir
     console->virtio.type = &console_type;
     console->virtio.memory = memory;
     console->virtio.config = &console->configuration;
-    console->virtio.features = CONSOLE_F_SIZE;
+    console->virtio.features = console_get_size(console, config->console) ? CONSOLE_F_SIZE : 0;
     if (virtio_open(&console->virtio, error) < 0) {
         free(console);
         return NULL;
@@ -182,6 +182,5 @@ struct virtio_pci *virtio_console_create(struct memory *memory, const struct vir
         virtio_pci_destroy(&console->pci);
         return NULL;
     }
-    console_get_size(console);
     return &console->pci;
 }

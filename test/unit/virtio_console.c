@@ -1,9 +1,13 @@
 // The console device on a console that is a Unix socket: bytes both ways, back-pressure, and who gets what is typed.
 #include "virtio_driver.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "virtio/virtio_console.h"
@@ -208,15 +212,48 @@ static void test_input_goes_to_who_spoke_last(void **state)
     console_detach(&other.port);
 }
 
-static void test_size(void **state)
+static void test_no_size(void **state)
 {
     struct setup *setup = *state;
-    assert_int_equal(driver_read(&setup->driver, VIRTIO_PCI_CONFIG, 2), 80);
-    assert_int_equal(driver_read(&setup->driver, VIRTIO_PCI_CONFIG + 2, 2), 25);
-    u8 generation = (u8)driver_read(&setup->driver, DRIVER_COMMON(config_generation), 1);
+    // A socket has no size, so there is none to offer and no change of it.
+    assert_int_equal(driver_offered(&setup->driver) & 1, 0);
     console_resized(setup->console);
-    DRIVER_WAIT(&setup->driver, setup->driver.messages[2] == 1);
-    assert_int_not_equal(driver_read(&setup->driver, DRIVER_COMMON(config_generation), 1), generation);
+    assert_int_equal(setup->driver.messages[2], 0);
+}
+
+// On a terminal there is one, and the guest hears of changes.
+static void test_terminal_size(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct driver driver;
+    struct winsize size = {.ws_col = 132, .ws_row = 43};
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_int_equal(grantpt(master), 0);
+    assert_int_equal(unlockpt(master), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        setsid();
+        int slave = open(ptsname(master), O_RDWR); // becomes the controlling terminal
+        dup2(slave, 0), dup2(slave, 1);
+        ioctl(slave, TIOCSWINSZ, &size);
+        struct console *console = console_open(&(struct console_config){0}, &error);
+        struct virtio_console_config config = {.console = console};
+        driver_init(&driver);
+        driver_attach(&driver, virtio_console_create(driver.memory, &config, &error));
+        driver_messages_on(&driver);
+        driver_begin(&driver, UINT64_MAX);
+        bool right = driver_read(&driver, VIRTIO_PCI_CONFIG, 4) == (132 | 43 << 16);
+        size.ws_col = 80;
+        ioctl(slave, TIOCSWINSZ, &size);
+        console_resized(console);
+        DRIVER_WAIT(&driver, driver.messages[2] == 1);
+        _exit(right && driver_read(&driver, VIRTIO_PCI_CONFIG, 4) == (80 | 43 << 16) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(master);
 }
 
 #define CONSOLE_TEST(name) cmocka_unit_test_setup_teardown(name, create, destroy)
@@ -230,7 +267,8 @@ int main(void)
         CONSOLE_TEST(test_output_waits_for_the_reader),
         CONSOLE_TEST(test_client_comes_back),
         CONSOLE_TEST(test_input_goes_to_who_spoke_last),
-        CONSOLE_TEST(test_size),
+        CONSOLE_TEST(test_no_size),
+        cmocka_unit_test(test_terminal_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
