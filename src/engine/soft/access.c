@@ -328,6 +328,8 @@ void *access_slow(struct cpu *cpu, u64 linear, unsigned size, unsigned access)
     cpu->code_changed = false;
     struct part part[2];
     unsigned parts = access_parts(cpu, cpu->tlb, linear, size, write ? ACCESS_WRITE : ACCESS_READ, part);
+    if (UNLIKELY(cpu->tlb->key.role == TLB_USER_ALIGNED) && size <= 8)
+        access_alignment(cpu, linear, size);
     // Directly where it is possible, pages with code included: only then is a LOCK prefix what it says. But a write to the
     // translation being executed goes through access_commit, behind which that is left.
     bool direct = part[0].host && !part[0].apic && !cpu->code_changed;

@@ -165,7 +165,7 @@ static u64 walk_page(const struct walk *walk)
 static unsigned walk_rights(const struct walk *walk, enum tlb_role role)
 {
     bool read, write, execute = !walk->xd;
-    if (role == TLB_USER) {
+    if (tlb_role_user(role)) {
         read = walk->us;
         write = walk->us && walk->rw;
         execute = execute && walk->us;
@@ -244,7 +244,7 @@ static u32 walk_error(const struct walk *walk, enum walk_end end, enum access ac
     u32 error = end == WALK_ABSENT ? 0 : PAGING_ERROR_PRESENT;
     error |= end == WALK_RESERVED ? PAGING_ERROR_RESERVED : 0;
     error |= access == ACCESS_WRITE ? PAGING_ERROR_WRITE : 0;
-    error |= role == TLB_USER ? PAGING_ERROR_USER : 0;
+    error |= tlb_role_user(role) ? PAGING_ERROR_USER : 0;
     if (access == ACCESS_EXECUTE && walk->mode & (PAGING_NXE | PAGING_SMEP))
         error |= PAGING_ERROR_FETCH;
     return error;

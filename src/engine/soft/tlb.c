@@ -328,7 +328,7 @@ enum tlb_role tlb_role_now(const struct cpu *cpu)
     if (!(cpu->cr0 & CR0_PG))
         return TLB_SUPERVISOR_AC;
     if (cpu->cpl == 3)
-        return TLB_USER;
+        return cpu->rflags & FLAG_AC && cpu->cr0 & CR0_AM ? TLB_USER_ALIGNED : TLB_USER;
     return cpu->cr4 & CR4_SMAP && !(cpu->rflags & FLAG_AC) ? TLB_SUPERVISOR : TLB_SUPERVISOR_AC;
 }
 
@@ -425,6 +425,8 @@ void tlb_fill(struct cpu *cpu, struct tlb *tlb, u64 linear, u64 gpa, void *host,
     u64 page = linear & -(u64)PAGE_BYTES;
     gpa &= -(u64)PAGE_BYTES;
     u64 index = tlb_index(tlb, page);
+    if (UNLIKELY(tlb->key.role == TLB_USER_ALIGNED))
+        allowed &= 1 << ACCESS_EXECUTE;
     if (tlb->note[index].flags & TLB_NOTE_USED && tlb->note[index].linear != page) {
         tlb_count_eviction(cpu, tlb);
         index = tlb_index(tlb, page);

@@ -62,7 +62,9 @@ struct tlb_key {
     u16 mode;  // paging mode bits (paging.h): PG, PAE, LMA, WP, NXE, PSE, SMEP, SMAP
 };
 
-enum tlb_role { TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC }; // AC: SMAP does not bite (EFLAGS.AC or SMAP off)
+// AC: SMAP does not bite (EFLAGS.AC or SMAP off). ALIGNED: alignment is checked, so no probe for data may hit.
+enum tlb_role { TLB_USER, TLB_USER_ALIGNED, TLB_SUPERVISOR, TLB_SUPERVISOR_AC };
+static inline bool tlb_role_user(enum tlb_role role) { return role <= TLB_USER_ALIGNED; }
 
 struct tlb {
     struct tlb_entry *entry; // inside the window
