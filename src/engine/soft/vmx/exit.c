@@ -76,7 +76,7 @@ static void exit_save_activity(const struct cpu *cpu, struct vmcs *vmcs)
     u64 pending = cpu->pending_debug & (0xf | DR6_BS);
     vmcs->pending_debug = pending & 0xf ? pending | VMX_PENDING_ENABLED : pending;
     if (cpu->vmx->exit & EXIT_SAVE_TIMER) {
-        u64 now = vmx_host_tsc(), deadline = cpu->vmx->timer_deadline;
+        u64 now = cpu->vmx->exit_tsc, deadline = cpu->vmx->timer_deadline;
         vmcs->preemption_timer = deadline > now ? (deadline - now) >> VMX_TIMER_SHIFT : 0;
     }
 }
@@ -169,6 +169,7 @@ void vmx_exit_event(struct cpu *cpu, u32 reason, u64 qualification, u32 interrup
 {
     struct vmx *vmx = cpu->vmx;
     struct vmcs *vmcs = vmx->vmcs;
+    vmx->exit_tsc = vmx_host_tsc();
     vmcs->exit_reason = reason;
     vmcs->qualification = qualification;
     vmcs->exit_interruption = interruption;

@@ -2,7 +2,7 @@
 // RDMSR and WRMSR would, and for the MSRs that the VMCS or the microcode claim for themselves.
 #include "engine/soft/access.h"
 #include "engine/soft/msr.h"
-#include "engine/soft/vmx/state.h"
+#include "engine/soft/vmx/vmx.h"
 
 enum {
     MSR_FS_BASE = (int)0xc0000100, MSR_GS_BASE = (int)0xc0000101, MSR_BIOS_UPDATE_TRIGGER = 0x79, MSR_SMM_MONITOR = 0x9b,
@@ -28,7 +28,7 @@ static bool msr_stored(struct cpu *cpu, u32 index, u64 *value)
 {
     if (index != MSR_TSC)
         return msr_read(cpu, index, value, false);
-    *value = vmx_host_tsc() + cpu->tsc_offset;
+    *value = cpu->vmx->exit_tsc + cpu->tsc_offset;
     return true;
 }
 

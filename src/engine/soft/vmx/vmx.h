@@ -97,6 +97,7 @@ struct vmx {
     u8 *virtual_apic;
     u64 timer_deadline;     // host TSC at which the preemption timer reaches zero
     u64 tsc_offset, tsc_multiplier;
+    u64 exit_tsc;           // host TSC when the VM exit happened
     bool trap_pending;      // the monitor trap flag's exit is due after the next instruction
     u32 apic_reason;        // trap-like exit that is due after an access to the virtual APIC; 0: none
     u64 apic_qualification;
