@@ -76,13 +76,13 @@ static bool hits(struct fixture *f, u64 linear, enum access access)
 
 static void jump_add(struct fixture *f, u64 linear, void *code)
 {
-    struct tlb_jump *jump = &f->cpu->tlb->jump[linear & (TLB_JUMPS - 1)];
+    struct tlb_jump *jump = tlb_jump_at(f->cpu->tlb, linear);
     *jump = (struct tlb_jump){.rip = linear, .code = code};
 }
 
 static bool jump_has(struct fixture *f, u64 linear)
 {
-    return f->cpu->tlb->jump[linear & (TLB_JUMPS - 1)].rip == linear;
+    return tlb_jump_at(f->cpu->tlb, linear)->rip == linear;
 }
 
 static void test_window(void **state)
