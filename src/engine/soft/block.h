@@ -92,6 +92,7 @@ struct glue {
     const u8 *slow;    // C resolves a memory access (probe.c)
     const u8 *commit;  // C writes a bounced access back
     const u8 *linear;  // C applies segmentation
+    const u8 *system;  // C executes a system instruction
     const u8 *jump;    // R14 = linear target, flags in memory: through the jump cache
     const u8 *jump_end;
 };

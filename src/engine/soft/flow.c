@@ -6,6 +6,7 @@
 // cpu->jump, which a request makes fault), or a jump-cache lookup, which reads through the same pointer.
 //
 // Only for flat code segments with flat 32- or 64-bit stacks; the rest executes as C (branch.c).
+#include "engine/soft/demand.h"
 #include "engine/soft/translate.h"
 
 #define CPU(field) offsetof(struct cpu, field)
@@ -80,6 +81,21 @@ void flow_leave(struct translation *t, struct decoded *d, enum exit_kind kind, u
     emit_gs_imm(e, WIDTH32, CPU(exit_kind), kind);
     emit_jump(e, EMIT_ALWAYS, t->code->glue.exit);
     t->ended = true;
+}
+
+void flow_call(struct translation *t, struct decoded *d, u32 insn_id)
+{
+    struct emit *e = &t->e;
+    flags_to_memory(t);
+    t->flags = FLAGS_MEMORY;
+    emit_gs_imm(e, WIDTH32, CPU(site), SITE(d->position, d->zydis.length, false));
+    emit_bytes(e, (const u8[]){ 0x4c, 0x8d, 0x3d }, 3); // lea r15, [rip + behind the jump]
+    u8 *rel32 = e->at;
+    emit32(e, 0);
+    emit_gs(e, WIDTH64, X86_MOV_STORE, R15, CPU(scratch) + 8);
+    emit_mov_imm(e, R14, insn_id);
+    emit_jump(e, EMIT_ALWAYS, t->code->glue.system);
+    emit_patch(e, rel32, emit_address(e));
 }
 
 static s64 branch_offset(const struct decoded *d)
@@ -172,8 +188,9 @@ static void operand_to_r14(struct translation *t, struct decoded *d, const Zydis
             emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, guest);
         return;
     }
-    probe_address(t, d, op, word_of(t), SLOW_READ);
-    probe_emit(t, d, word_of(t), SLOW_READ);
+    unsigned access = SLOW_READ | demand_access(d, op);
+    probe_address(t, d, op, word_of(t), access);
+    probe_emit(t, d, word_of(t), access);
     emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
 }
 

@@ -4,6 +4,7 @@
 // RSP holds the guest's stack pointer while generated code runs, so nothing here pushes before the host's stack is back, and
 // calls from blocks pass their return address in scratch[].
 #include "engine/soft/block.h"
+#include "engine/soft/run.h"
 #include "engine/soft/slow.h"
 
 #define CPU(field) offsetof(struct cpu, field)
@@ -115,6 +116,18 @@ static void emit_linear(struct emit *e)
     jump_gs(e, CPU(scratch[1]));
 }
 
+// R14 = insn id. Goes on at scratch[1], perhaps in another translation context, or unwinds.
+static void emit_system(struct emit *e)
+{
+    registers_store(e);
+    emit_gs(e, WIDTH64, X86_MOV_LOAD, RSP, CPU(host_rsp));
+    load_cpu(e, RDI);
+    emit_rr(e, WIDTH32, X86_MOV_LOAD, RSI, R14);
+    call_c(e, run_inline);
+    registers_load(e);
+    jump_gs(e, CPU(scratch[1]));
+}
+
 // R14 = linear target, which is the RIP too (blocks of other code segments leave to C instead). Clobbers EFLAGS: the guest's are in memory. A request makes cpu->jump point at nothing, so the first
 // compare faults, and the signal handler finds the target in R14.
 static void emit_jump_cache(struct emit *e, const u8 *exit)
@@ -151,6 +164,8 @@ void glue_emit(struct code_cache *code)
     emit_commit(e);
     code->glue.linear = emit_address(e);
     emit_linear(e);
+    code->glue.system = emit_address(e);
+    emit_system(e);
     code->glue.jump = emit_address(e);
     emit_jump_cache(e, code->glue.exit);
     code->glue.jump_end = emit_address(e);

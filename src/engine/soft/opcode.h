@@ -22,11 +22,12 @@ enum {
     OPCODE_X87 = 1 << 5,       // #NM with CR0.EM or CR0.TS
     OPCODE_SSE = 1 << 6,       // #UD without CR4.OSFXSR or with CR0.EM, #NM with CR0.TS
     OPCODE_XSAVE = 1 << 7,     // #UD without CR4.OSXSAVE, #NM with CR0.TS
+    OPCODE_STAYS = 1 << 8,     // goes on with the next instruction, as a rule in the same mode: called from within the block
 };
 
 struct opcode {
     u8 class;      // enum opcode_class
-    u8 flags;
+    u16 flags;     // OPCODE_CPL0...
     u8 intercept;  // enum intercept, asked before the function is called
     insn_function *function;
 };

@@ -167,6 +167,32 @@ static void system_execute(struct cpu *cpu, const struct insn *insn)
     cpu->interruptibility &= ~shadow;
 }
 
+static bool event_waits(struct cpu *cpu)
+{
+    return cpu->event.valid || cpu->pending_debug || cpu->nmi_pending || cpu->extint_pending || lapic_pending(cpu) >= 0;
+}
+
+void run_inline(struct cpu *cpu, u32 insn_id)
+{
+    const struct insn *insn = &cpu->vm->code->insn[insn_id];
+    mode_word mode = cpu->mode_word;
+    u64 here = rip_truncate(cpu, cpu->code_base + SITE_POSITION(cpu->site)), next = rip_truncate(cpu, here + insn->length);
+    flags_from_memory(cpu);
+    if (cpu->rip != here)
+        cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
+    cpu->rip = here;
+    cpu->code_changed = false;
+    u64 flags = cpu->rflags;
+    system_execute(cpu, insn);
+    bool let_in = cpu->rflags & ~flags & FLAG_IF && (cpu->guest_mode || event_waits(cpu));
+    bool elsewhere = cpu->rip != next || cpu->mode_word != mode || cpu->code_changed || cpu->leave || cpu->rflags & FLAG_TF;
+    if (UNLIKELY(let_in || elsewhere || cpu->mmio_reads || cpu->mmio_writes || !publish(cpu)))
+        cpu_resume(cpu);
+    if (!cpu->vector_live)
+        fpu_load(cpu);
+    flags_to_memory_form(cpu);
+}
+
 static void fault_raise(struct cpu *cpu, u32 vector)
 {
     if (vector == VECTOR_GP || vector == VECTOR_SS || vector == VECTOR_AC)

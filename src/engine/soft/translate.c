@@ -195,10 +195,19 @@ static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 
     return true;
 }
 
+// A system instruction behind which the block goes on. Not in segmented code: its blocks are small and its day is short.
+static bool stays(const struct translation *t, const struct decoded *d)
+{
+    return d->opcode->class == OPCODE_SYSTEM && d->opcode->flags & OPCODE_STAYS && t->mode & MODE_FLAT &&
+           t->mode & (MODE_CODE64 | MODE_CODE32) && !(t->mode & MODE_STEP);
+}
+
 static bool ends_block(const struct translation *t, const struct decoded *d)
 {
     switch (d->opcode->class) {
-    case OPCODE_SYSTEM: case OPCODE_INVALID:
+    case OPCODE_SYSTEM:
+        return !stays(t, d);
+    case OPCODE_INVALID:
         return true;
     case OPCODE_STACK:
         return !flow_inline(t, d);
@@ -336,7 +345,10 @@ void flow_system(struct translation *t, struct decoded *d)
     }
     u32 id = code->insn_count++;
     insn_convert(&code->insn[id], t, d);
-    flow_leave(t, d, EXIT_SYSTEM, id);
+    if (stays(t, d))
+        flow_call(t, d, id);
+    else
+        flow_leave(t, d, EXIT_SYSTEM, id);
 }
 
 static void emit_insn(struct translation *t, struct decoded *d)

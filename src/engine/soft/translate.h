@@ -93,5 +93,6 @@ void flow_poll(struct translation *t, struct decoded *d);
 bool flow_is_backward_condition(const struct decoded *d);
 void flow_fallthrough(struct translation *t, unsigned position);
 void flow_system(struct translation *t, struct decoded *d);
+void flow_call(struct translation *t, struct decoded *d, u32 insn_id);
 void flow_leave(struct translation *t, struct decoded *d, enum exit_kind kind, u32 argument);
 void flow_exits(struct translation *t); // stubs of unlinked exits, behind the block
