@@ -7,7 +7,7 @@
 
 // All that instructions at CPL 3 may change; RF and IF are the system's.
 #define FLAGS_COMPARED 0x244dd5u
-#define USER_END 0x800000000000ull
+#define USER_END 0x7ffffffff000ull // Linux keeps the last page
 
 static const char *const gpr_name[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
@@ -57,11 +57,13 @@ static void compare_x87(struct comparison *c)
         bytes_differ(c, "st", i, b->st[i], n->st[i], s->st[i], 10);
 }
 
-static void compare_vectors(struct comparison *c)
+// In 32-bit code registers 8 and up do not exist: VZEROALL leaves them alone, but the host's does not.
+static void compare_vectors(struct comparison *c, bool mxcsr)
 {
     const struct vectors *b = &c->test->before.vectors, *n = &c->test->native.vectors, *s = &c->test->soft.vectors;
-    value_differs(c, "mxcsr", b->mxcsr, n->mxcsr, s->mxcsr);
-    for (unsigned i = 0; i < 16; i++) {
+    if (mxcsr)
+        value_differs(c, "mxcsr", b->mxcsr, n->mxcsr, s->mxcsr);
+    for (unsigned i = 0; i < (c->test->code32 ? 8u : 16u); i++) {
         bytes_differ(c, "xmm", i, b->xmm[i], n->xmm[i], s->xmm[i], 16);
         bytes_differ(c, "ymm_high", i, b->ymm_high[i], n->ymm_high[i], s->ymm_high[i], 16);
         bytes_differ(c, "zmm_high", i, b->zmm_high[i], n->zmm_high[i], s->zmm_high[i], 32);
@@ -96,13 +98,15 @@ struct tolerance {
     bool x87;     // MMX instructions: the switch to MMX state, which processors make before a store faults
     bool address; // areas of many fields, masked stores: which part is touched first,
     bool memory;  // and what has been stored of it
+    bool mxcsr;   // VCVTPS2PH: status flags of a result that could not be stored
     bool upper;   // string instructions with 32-bit addresses: whether registers have been zero-extended already
 };
 
 static bool masked_store(const ZydisDecodedInstruction *insn)
 {
     return insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
-           insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ;
+           insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ ||
+           insn->meta.category == ZYDIS_CATEGORY_COMPRESS || insn->meta.category == ZYDIS_CATEGORY_EXPAND;
 }
 
 // Flags that are overwritten from the faulting instruction on before anything reads them.
@@ -141,7 +145,8 @@ static struct tolerance tolerate(const struct test *test)
     }
     t.memory = t.address;
     t.upper = insn.meta.category == ZYDIS_CATEGORY_STRINGOP && insn.address_width == 32;
-    t.flags = dead_flags(test);
+    t.flags = dead_flags(test) | test->undefined_once;
+    t.mxcsr = insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH;
     return t;
 }
 
@@ -152,7 +157,7 @@ static bool store_suppressed(const struct test *test)
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
     bool unmasked = (test->native.vectors.fcw & 0x3f) != 0x3f && test->native.vectors.fsw & 0x80;
-    return unmasked && test->soft.vector >= 12 && test->soft.vector <= 14 && test->native.vector != test->soft.vector &&
+    return unmasked && test->soft.vector >= 12 && test->soft.vector <= 14 && test->native.rip != test->soft.rip &&
            faulting_insn(test, &test->soft, &insn, operand) && insn.meta.category == ZYDIS_CATEGORY_X87_ALU;
 }
 
@@ -190,8 +195,8 @@ bool compare_test(const struct test *test, const u8 *native_memory, const u8 *so
     if (!t.x87)
         compare_x87(&c);
     value_differs(&c, "flags", b->flags, n->flags & flags, s->flags & flags);
-    compare_vectors(&c);
-    if (native_memory != soft_memory && !t.memory)
+    compare_vectors(&c, !t.mxcsr);
+    if (native_memory != soft_memory && !t.memory && !test->pointers)
         compare_memory(&c, native_memory, soft_memory);
     return c.equal;
 }

@@ -16,6 +16,7 @@ struct maker {
     ZydisDecoder decoder;
     u32 fixed;  // registers that earlier instructions' operands depend on
     u32 pinned; // registers that must stay as they are
+    bool x87;   // there has been an x87 instruction
 };
 
 // ---- bytes ----
@@ -493,7 +494,8 @@ static u32 undefined_after(u32 undefined, const ZydisDecodedInstruction *insn, c
     if (!flags)
         return undefined;
     bool bit_test = insn->meta.category == ZYDIS_CATEGORY_BITBYTE;
-    undefined &= ~(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
+    if (insn->meta.category != ZYDIS_CATEGORY_SHIFT && insn->meta.category != ZYDIS_CATEGORY_ROTATE) // by zero: nothing written
+        undefined &= ~(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
     return undefined | (bit_test || opcode->class == OPCODE_SYSTEM ? flags->undefined : 0);
 }
 
@@ -502,6 +504,7 @@ static bool add_insn(struct maker *m)
     struct test *test = m->test;
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+    bool x87 = m->x87;
     for (unsigned tries = 0; tries < TRIES; tries++) {
         u8 *b = test->bytes + test->length;
         draw(&m->random, test->code32, m->options->class, b);
@@ -516,6 +519,10 @@ static bool add_insn(struct maker *m)
             continue;
         bend(m, &insn, operand, b, test->before.rip + test->length);
         test->undefined = undefined_after(test->undefined, &insn, opcode);
+        test->undefined_once |= test->undefined;
+        test->pointers |= x87 && opcode->class == OPCODE_SYSTEM;
+        x87 |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU;
+        m->x87 = x87;
         test->length += insn.length;
         test->insns++;
         return true;
@@ -531,7 +538,8 @@ void generate_test(struct test *test, const struct options *options, u64 number,
     test->number = number;
     test->code32 = options->bits == 32 || (options->bits == 0 && random_percent(r, 25));
     test->insns = test->length = 0;
-    test->undefined = 0;
+    test->undefined = test->undefined_once = 0;
+    test->pointers = false;
     struct state *s = &test->before;
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = random_value(r);

@@ -49,6 +49,9 @@ static void check(struct run *run, struct test *test, const u8 *soft_memory)
     run->by_mnemonic[mnemonic(test)]++;
     if (run->different++ < SHOWN || run->options.verbose) {
         print_test(test);
+        if (run->options.cases == 1)
+            printf("    native: vector %u error %x cr2 %llx rip %llx\n", test->native.vector, test->native.error,
+                   (unsigned long long)test->native.cr2, (unsigned long long)test->native.rip);
         compare_test(test, native_memory, soft_memory, true);
     }
 }

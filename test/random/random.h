@@ -62,7 +62,9 @@ struct test {
     bool code32;
     unsigned insns, length;
     u8 bytes[CASE_CODE];
-    u32 undefined;           // flags that no manual defines
+    u32 undefined;           // flags that no manual defines, at the end
+    u32 undefined_once;      // and those somewhere on the way
+    bool pointers;           // x87's pointers to code and data may be in memory
     struct state before, native, soft;
     u8 *native_memory;       // DATA_WRITABLE bytes, NULL: unchanged
 };

@@ -38,7 +38,7 @@ static bool uses_mmx(const struct decoded *d)
 
 static bool waits_for_x87(const struct decoded *d)
 {
-    if (d->zydis.meta.isa_ext != ZYDIS_ISA_EXT_X87)
+    if (d->zydis.meta.category != ZYDIS_CATEGORY_X87_ALU)
         return uses_mmx(d);
     return d->zydis.mnemonic != ZYDIS_MNEMONIC_FNSTCW && d->zydis.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
 }
@@ -49,6 +49,13 @@ static bool suppresses_faults(const struct decoded *d, const ZydisDecodedOperand
     if (d->zydis.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || d->zydis.avx.mask.reg == ZYDIS_REGISTER_NONE ||
         d->zydis.avx.mask.reg == ZYDIS_REGISTER_K0 || op->element_size < 8 || op->element_size > 64 || op->element_count > 64)
         return false;
+    switch (d->zydis.mnemonic) { // each of their elements depends on several of the operand
+    case ZYDIS_MNEMONIC_VDBPSADBW: case ZYDIS_MNEMONIC_VCVTNE2PS2BF16: case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
+        return false;
+    default:
+        break;
+    }
     switch (d->zydis.meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_E1: case ZYDIS_EXCEPTION_CLASS_E2: case ZYDIS_EXCEPTION_CLASS_E3: case ZYDIS_EXCEPTION_CLASS_E4:
     case ZYDIS_EXCEPTION_CLASS_E5: case ZYDIS_EXCEPTION_CLASS_E6: case ZYDIS_EXCEPTION_CLASS_E10: case ZYDIS_EXCEPTION_CLASS_E11:
@@ -72,6 +79,7 @@ unsigned demand_access(const struct decoded *d, const ZydisDecodedOperand *op)
     return access;
 }
 
+// Elements that the operand becomes.
 static unsigned broadcast_elements(const struct decoded *d, const ZydisDecodedOperand *op)
 {
     switch (d->zydis.avx.broadcast.mode) {
@@ -80,14 +88,13 @@ static unsigned broadcast_elements(const struct decoded *d, const ZydisDecodedOp
     case ZYDIS_BROADCAST_MODE_1_TO_8: return 8;
     case ZYDIS_BROADCAST_MODE_1_TO_16: return 16;
     case ZYDIS_BROADCAST_MODE_1_TO_32: return 32;
-    case ZYDIS_BROADCAST_MODE_INVALID: return 0;
+    case ZYDIS_BROADCAST_MODE_INVALID: return op->element_count;
     default: return d->zydis.avx.vector_length / op->element_size;
     }
 }
 
 u32 demand_mask(const struct decoded *d, const ZydisDecodedOperand *op)
 {
-    unsigned broadcast = broadcast_elements(d, op), reg = (unsigned)(d->zydis.avx.mask.reg - ZYDIS_REGISTER_K0);
-    unsigned log2_element = op->element_size == 8 ? 0 : op->element_size == 16 ? 1 : op->element_size == 32 ? 2 : 3;
-    return DEMAND_MASK(reg, log2_element, broadcast != 0, broadcast ? broadcast : op->element_count);
+    unsigned copies = broadcast_elements(d, op) / op->element_count, reg = (unsigned)(d->zydis.avx.mask.reg - ZYDIS_REGISTER_K0);
+    return DEMAND_MASK(reg, __builtin_ctz(op->element_size / 8), copies ? __builtin_ctz(copies) : 0, op->element_count);
 }

@@ -8,10 +8,10 @@
 unsigned demand_access(const struct decoded *d, const ZydisDecodedOperand *op);
 
 // SLOW_MASKED: how the EVEX writemask selects the elements of the operand.
-#define DEMAND_MASK(reg, log2_element, whole, count) \
-    ((u32)(reg) | (u32)(log2_element) << 3 | (u32)(whole) << 5 | (u32)((count) - 1) << 6)
+#define DEMAND_MASK(reg, log2_element, log2_copies, count) \
+    ((u32)(reg) | (u32)(log2_element) << 3 | (u32)(log2_copies) << 5 | (u32)((count) - 1) << 8)
 #define DEMAND_MASK_REGISTER(demand) ((demand) & 7)
 #define DEMAND_MASK_ELEMENT(demand) (1u << ((demand) >> 3 & 3))
-#define DEMAND_MASK_WHOLE(demand) ((demand) >> 5 & 1) // one mask bit is enough to access all of it (broadcasts)
-#define DEMAND_MASK_COUNT(demand) (((demand) >> 6 & 63) + 1)
+#define DEMAND_MASK_COPIES(demand) (1u << ((demand) >> 5 & 7)) // times that a broadcast uses each element
+#define DEMAND_MASK_COUNT(demand) (((demand) >> 8 & 63) + 1)
 u32 demand_mask(const struct decoded *d, const ZydisDecodedOperand *op);

@@ -134,8 +134,9 @@ static u64 vsib_offset(const struct cpu *cpu, const struct vsib *v, unsigned ele
     return (base + index * v->memory->scale + (u64)v->memory->value) & address_mask(v->insn);
 }
 
-// Makes what has been done so far visible: elements gathered, and the mask of what is left.
-static void vsib_commit(struct cpu *cpu, const struct vsib *v)
+// Makes what has been done so far visible: elements gathered, and the mask of what is left. The first element that is done also clears
+// what lies above a gather's destination.
+static void vsib_commit(struct cpu *cpu, const struct vsib *v, bool progress)
 {
     if (v->insn->mask) {
         u64 old = fpu_mask_read(cpu, v->insn->mask);
@@ -150,7 +151,7 @@ static void vsib_commit(struct cpu *cpu, const struct vsib *v)
         fpu_vector_write(cpu, v->mask_vector, select, bytes);
     }
     if (v->gather)
-        fpu_vector_write(cpu, v->target, v->data, VECTOR_BYTES);
+        fpu_vector_write(cpu, v->target, v->data, progress ? v->elements * v->element_bytes : VECTOR_BYTES);
 }
 
 // Linear address of an element that can be accessed without a fault. The check is made with the elements before it committed,
@@ -162,10 +163,10 @@ static u64 vsib_linear(struct cpu *cpu, const struct vsib *v, const struct vsib 
     if (v->insn->code64 && v->memory->segment != SEG_FS && v->memory->segment != SEG_GS &&
         tlb_probe(cpu->tlb, offset, v->element_bytes, access))
         return offset;
-    vsib_commit(cpu, v);
+    vsib_commit(cpu, v, v->mask != before->mask);
     u64 linear = access_linear(cpu, v->memory->segment, offset, v->element_bytes, access);
     access_check(cpu, linear, v->element_bytes, access);
-    vsib_commit(cpu, before);
+    vsib_commit(cpu, before, false);
     return linear;
 }
 

@@ -20,15 +20,20 @@ static void instruction_start(struct cpu *cpu)
     }
 }
 
+static void slow_x87(struct cpu *cpu, unsigned kind)
+{
+    u16 status;
+    if (!(kind & SLOW_X87))
+        return;
+    __asm__ volatile("fnstsw %0" : "=a"(status));
+    if (status & FSW_ES && cpu->cr0 & CR0_NE)
+        cpu_raise(cpu, VECTOR_MF);
+}
+
 // The faults that come before paging has its say.
 static void slow_demands(struct cpu *cpu, u64 linear, unsigned size, unsigned kind)
 {
-    if (kind & SLOW_X87) {
-        u16 status;
-        __asm__ volatile("fnstsw %0" : "=a"(status));
-        if (status & FSW_ES && cpu->cr0 & CR0_NE)
-            cpu_raise(cpu, VECTOR_MF);
-    }
+    slow_x87(cpu, kind);
     if (kind & SLOW_ALIGNED && linear & (size - 1))
         cpu_raise_code(cpu, VECTOR_GP, 0);
     if (kind & SLOW_STACK && cpu_code64(cpu) && (!cpu_canonical(linear) || !cpu_canonical(linear + size - 1)))
@@ -57,14 +62,17 @@ static u64 opmask(unsigned reg)
 static void *slow_masked(struct cpu *cpu, u64 linear, unsigned size, unsigned kind, u32 demand)
 {
     unsigned count = DEMAND_MASK_COUNT(demand), element = DEMAND_MASK_ELEMENT(demand);
-    u64 all = ~0ull >> (64 - count), mask = opmask(DEMAND_MASK_REGISTER(demand)) & all;
-    if (mask == all || (mask && DEMAND_MASK_WHOLE(demand)))
+    u64 all = ~0ull >> (64 - count), mask = 0, bits = opmask(DEMAND_MASK_REGISTER(demand));
+    for (unsigned i = 0; i < DEMAND_MASK_COPIES(demand); i++)
+        mask |= bits >> i * count & all;
+    if (mask == all)
         return NULL;
     u8 *data = cpu->bounce + (linear & 63);
     cpu->loan.data = NULL;
     cpu->code_changed = false;
     if (!mask)
         return data;
+    slow_demands(cpu, linear, size, kind);
     if (!(kind & SLOW_WRITE)) {
         gather_masked_read(cpu, linear, data, element, count, mask);
         return data;
@@ -83,10 +91,11 @@ void *slow_access(struct cpu *cpu, u64 linear, u32 what)
     unsigned size = what & 0xff, kind = what >> 8 & 0xff;
     instruction_start(cpu);
     flags_from_memory(cpu);
-    slow_demands(cpu, linear, size, kind);
     void *host = kind & SLOW_MASKED ? slow_masked(cpu, linear, size, kind, what >> 16) : NULL;
-    if (!host)
+    if (!host) {
+        slow_demands(cpu, linear, size, kind);
         host = access_slow(cpu, linear, size, kind & (SLOW_READ | SLOW_WRITE));
+    }
     cpu->tlb_mask = cpu->tlb->mask; // filling may have grown it
     if (cpu->loan.data && kind & SLOW_WRITE)
         cpu->scratch[1] = cpu->scratch[2];
@@ -125,5 +134,6 @@ u64 slow_linear(struct cpu *cpu, u64 offset, u32 what)
 {
     instruction_start(cpu);
     flags_from_memory(cpu);
+    slow_x87(cpu, what >> 8 & 0xff);
     return access_linear(cpu, what >> 16, offset, what & 0xff, what >> 8 & SLOW_WRITE ? ACCESS_WRITE : ACCESS_READ);
 }

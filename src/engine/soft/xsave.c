@@ -79,11 +79,12 @@ static unsigned component_offset(const struct cpu *cpu, const struct area *area,
     return offset;
 }
 
+// Processors check the whole of each component, also where this mode does not move it all.
 static unsigned area_end(const struct cpu *cpu, const struct area *area, u64 components)
 {
     unsigned end = AREA_AT;
     for (unsigned i = XSTATE_AVX; i < CPU_XSTATE_COMPONENTS; i++) {
-        unsigned last = component_offset(cpu, area, i) + component_used(cpu, area, i);
+        unsigned last = component_offset(cpu, area, i) + cpu->xstate[i].bytes;
         if (components >> i & 1 && last > end)
             end = last;
     }
@@ -187,7 +188,8 @@ static void save_standard(struct cpu *cpu, const struct insn *insn, bool optimiz
     area.requested &= cpu->xcr0;
     u64 in_use = components_in_use(cpu, &area);
     u64 stored = area.requested & (optimized ? in_use : ~0ull);
-    area_check(cpu, area.linear, area_end(cpu, &area, stored), ACCESS_WRITE);
+    u64 checked = area.requested & (optimized ? fpu_area(cpu)->xstate_bv : ~0ull); // in 32-bit code more than is stored
+    area_check(cpu, area.linear, area_end(cpu, &area, checked), ACCESS_WRITE);
     u64 header = access_read(cpu, area.linear + HEADER_AT, 8);
     store_legacy(cpu, &area, stored & 1 << XSTATE_X87, area.requested & (1 << XSTATE_SSE | 1 << XSTATE_AVX),
                  stored & 1 << XSTATE_SSE);
