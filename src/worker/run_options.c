@@ -236,7 +236,7 @@ static const struct run_option run_options[] = {
     {"--no-reboot", NULL, "a reset ends the VM (status 6) instead of rebooting it", run_take_no_reboot},
     {"--debug-exit", NULL, "port 0xf4 ends the VM with status (value << 1) | 1; also adds a test device",
      run_take_debug_exit},
-    {"--trace", "exits,faults,blocks,vmx", "write what the virtual processors do to standard error (soft engine)",
+    {"--trace", "exits,faults,blocks,vmx", "write what the virtual processors do to standard error (engine kvm: exits only)",
      run_take_trace},
     {"--help", NULL, "print this and end", run_take_help},
     {"--version", NULL, "print the version and end", run_take_version},

@@ -9,6 +9,7 @@
 
 #include "machine/cpuid.h"
 #include "machine/firmware.h"
+#include "worker/vcpu_trace.h"
 #include "worker/vm.h"
 
 static int vcpu_set_waiting(struct vcpu *vcpu, struct error *error)
@@ -161,6 +162,8 @@ static void *vcpu_main(void *argument)
                    vcpu->id, strerror(-result), place);
         } else {
             vcpu_exit(vcpu);
+            if (vm->options->trace & ENGINE_TRACE_EXITS)
+                vcpu_trace_exit(vcpu);
         }
     }
     return NULL;

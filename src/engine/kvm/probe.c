@@ -117,8 +117,8 @@ static int kvm_probe_nested(int kvm, const struct kvm_offer *offer, struct error
 int kvm_probe(const struct engine_config *config, struct error *error)
 {
     struct kvm_offer offer;
-    if (config->trace)
-        return error_set(error, "KVM does not say what its processors do: leave out --trace, or use --engine soft");
+    if (config->trace & ~(unsigned)ENGINE_TRACE_EXITS)
+        return error_set(error, "KVM does not say what its processors do: trace exits only, or use --engine soft");
     int kvm = kvm_host_open(error);
     if (kvm < 0)
         return -1;

@@ -8,6 +8,7 @@
 #include "engine/soft/block.h"
 #include "engine/soft/bytes.h"
 #include "engine/soft/fpu.h"
+#include "engine/soft/trace.h"
 #include "engine/soft/world.h"
 
 enum { LONGEST_INSN = 15, CODE_RESERVE = 64 << 10 };
@@ -227,8 +228,11 @@ static struct block *block_make(struct cpu *cpu, u64 linear, mode_word mode)
         if (!block || block->gpa2 != fetch.gpa2) {
             bool room = code->emit.end - code->emit.at > CODE_RESERVE;
             block = room ? translate_block(code, mode, fetch.gpa, fetch.gpa2, fetch.bytes, fetch.available, fetch.crossing) : NULL;
-            if (block)
+            if (block) {
                 block_publish(code, block);
+                trace_blocks(cpu, "linear %#lx physical %#lx: %u bytes become %u at %p", linear, block->gpa, block->bytes,
+                             block->host_bytes, (void *)block->host);
+            }
         }
         pthread_mutex_unlock(&code->lock);
         if (block)
