@@ -104,7 +104,8 @@ struct tolerance {
 
 static bool masked_store(const ZydisDecodedInstruction *insn)
 {
-    return insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
+    bool opmask = insn->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && insn->avx.mask.reg != ZYDIS_REGISTER_K0;
+    return opmask || insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
            insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ ||
            insn->meta.category == ZYDIS_CATEGORY_COMPRESS || insn->meta.category == ZYDIS_CATEGORY_EXPAND;
 }
@@ -140,8 +141,10 @@ static struct tolerance tolerate(const struct test *test)
     for (unsigned i = 0; i < insn.operand_count; i++) {
         t.x87 |= operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER && operand[i].reg.value >= ZYDIS_REGISTER_MM0 &&
                  operand[i].reg.value <= ZYDIS_REGISTER_MM7;
-        t.address |= operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[i].size > 64 &&
-                     (insn.meta.category == ZYDIS_CATEGORY_X87_ALU || operand[i].size > 512 || masked_store(&insn));
+        if (operand[i].type != ZYDIS_OPERAND_TYPE_MEMORY || operand[i].size <= 64)
+            continue;
+        t.address |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU || operand[i].size > 512 ||
+                     (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && masked_store(&insn));
     }
     t.memory = t.address;
     t.upper = insn.meta.category == ZYDIS_CATEGORY_STRINGOP && insn.address_width == 32;
@@ -150,15 +153,17 @@ static struct tolerance tolerate(const struct test *test)
     return t;
 }
 
-// An x87 store of a result with an unmasked exception does not store, so it has no page fault either. That is known only when it has
-// been computed; the soft engine resolves the address first, and the store is done again after the page fault.
+// A store of a result with an unmasked exception does not store, so it has no page fault either. That is known only when it has been
+// computed; the soft engine resolves the address first, and the store is done again after the page fault.
 static bool store_suppressed(const struct test *test)
 {
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
     bool unmasked = (test->native.vectors.fcw & 0x3f) != 0x3f && test->native.vectors.fsw & 0x80;
-    return unmasked && test->soft.vector >= 12 && test->soft.vector <= 14 && test->native.rip != test->soft.rip &&
-           faulting_insn(test, &test->soft, &insn, operand) && insn.meta.category == ZYDIS_CATEGORY_X87_ALU;
+    return (unmasked && test->soft.vector >= 12 && test->soft.vector <= 14 && test->native.rip != test->soft.rip &&
+           faulting_insn(test, &test->soft, &insn, operand) && insn.meta.category == ZYDIS_CATEGORY_X87_ALU) ||
+           (test->native.vector == 19 && faulting_insn(test, &test->native, &insn, operand) &&
+            insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH);
 }
 
 // A near branch to a non-canonical address faults at the branch; the soft engine notices at the target, when the branch has been made.

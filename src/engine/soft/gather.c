@@ -135,7 +135,7 @@ static u64 vsib_offset(const struct cpu *cpu, const struct vsib *v, unsigned ele
 }
 
 // Makes what has been done so far visible: elements gathered, and the mask of what is left. The first element that is done also clears
-// what lies above a gather's destination.
+// what lies above the vector length.
 static void vsib_commit(struct cpu *cpu, const struct vsib *v, bool progress)
 {
     if (v->insn->mask) {
@@ -151,7 +151,7 @@ static void vsib_commit(struct cpu *cpu, const struct vsib *v, bool progress)
         fpu_vector_write(cpu, v->mask_vector, select, bytes);
     }
     if (v->gather)
-        fpu_vector_write(cpu, v->target, v->data, progress ? v->elements * v->element_bytes : VECTOR_BYTES);
+        fpu_vector_write(cpu, v->target, v->data, progress ? v->insn->vector_length : VECTOR_BYTES);
 }
 
 // Linear address of an element that can be accessed without a fault. The check is made with the elements before it committed,
