@@ -1,6 +1,7 @@
 // IN, OUT, INS and OUTS: the permission checks (SDM 1 19.5), the intercepts, and the exit to the board. Every access leaves
 // KVM_RUN, so the repeated forms hand over as many elements at once as lie in one page and fit in the run area.
 #include "engine/soft/access.h"
+#include "engine/soft/debug.h"
 #include "engine/soft/insn_io.h"
 #include "engine/soft/intercept.h"
 #include "engine/soft/io.h"
@@ -40,6 +41,8 @@ static void io_exit(struct cpu *cpu, u16 port, unsigned size, u32 count, bool in
     cpu->run->io.data_offset = IO_DATA_OFFSET;
     cpu->leave = true;
     cpu->leave_result = 0;
+    if (debug_armed(cpu))
+        debug_io(cpu, port, size);
 }
 
 // Size and port of IN and OUT: opcodes E4..E7 with an immediate port, EC..EF with DX; bit 0 is the size. No prefix looks like

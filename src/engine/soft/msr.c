@@ -373,29 +373,3 @@ void insn_wrmsr(struct cpu *cpu, const struct insn *insn)
     if (!intercept_x2apic(cpu, msr, true, &value) && !msr_write(cpu, msr, value, false))
         cpu_raise_code(cpu, VECTOR_GP, 0);
 }
-
-unsigned msr_index_list(u32 *index, unsigned room)
-{
-    static const u32 saved[] = {
-        MSR_TSC, MSR_APIC_BASE, MSR_FEATURE_CONTROL, MSR_TSC_ADJUST, MSR_SPEC_CTRL, MSR_UPDATE_SIGNATURE,
-        MSR_PLATFORM_INFO, MSR_ARCH_CAPABILITIES, MSR_SYSENTER_CS,
-        MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_STATUS, MSR_MCG_CTL,
-        MSR_MISC_ENABLE, MSR_PAT, MSR_MTRR_DEF_TYPE, MSR_TSC_DEADLINE, MSR_XSS, (u32)MSR_EFER, (u32)MSR_STAR,
-        (u32)MSR_LSTAR, (u32)MSR_CSTAR, (u32)MSR_SFMASK, (u32)MSR_FS_BASE, (u32)MSR_GS_BASE, (u32)MSR_KERNEL_GS_BASE,
-        (u32)MSR_TSC_AUX,
-    };
-    static const struct { u32 first, last; } ranges[] = {
-        {MSR_MTRR_VARIABLE, MSR_MTRR_VARIABLE_LAST}, {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K},
-        {MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1},
-        {MSR_MTRR_FIX4K, MSR_MTRR_FIX4K_LAST}, {MSR_MC0_CTL, MSR_MC_LAST},
-    };
-    unsigned count = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(saved); i++, count++)
-        if (count < room)
-            index[count] = saved[i];
-    for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++)
-        for (u32 msr = ranges[i].first; msr <= ranges[i].last; msr++, count++)
-            if (count < room)
-                index[count] = msr;
-    return count;
-}

@@ -13,6 +13,3 @@ bool msr_read(struct cpu *cpu, u32 msr, u64 *value, bool host);
 bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host);
 
 bool msr_pat_valid(u64 value);
-
-// Those worth saving, for KVM_GET_MSR_INDEX_LIST.
-unsigned msr_index_list(u32 *index, unsigned room); // returns how many there are
