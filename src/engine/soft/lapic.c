@@ -62,7 +62,6 @@ void lapic_reset(struct cpu *cpu, bool init)
     atomic_store(&lapic->posted_nmis, 0);
     for (unsigned i = 0; i < ARRAY_SIZE(lapic->eoi); i++)
         lapic->eoi[i] = 0;
-    lapic->eoi_waiting = false;
 }
 
 int lapic_create(struct cpu *cpu)
@@ -100,12 +99,18 @@ static int lapic_highest(const u32 *words)
     return -1;
 }
 
-static int lapic_requested(const struct lapic *lapic)
+// Asked at every event_poll, when mostly nothing is there.
+static int lapic_requested(struct lapic *lapic)
 {
+    if (LIKELY(!atomic_load_explicit(&lapic->requested, memory_order_relaxed)))
+        return -1;
+    atomic_store(&lapic->requested, false); // before looking: senders set the bit first
     for (int i = APIC_VECTOR_WORDS - 1; i >= 0; i--) {
         u32 word = atomic_load_explicit(&lapic->irr[i], memory_order_relaxed);
-        if (word)
+        if (word) {
+            atomic_store_explicit(&lapic->requested, true, memory_order_relaxed);
             return 32 * i + 31 - __builtin_clz(word);
+        }
     }
     return -1;
 }
@@ -119,7 +124,7 @@ static u32 lapic_ppr(const struct lapic *lapic)
 
 int lapic_pending(struct cpu *cpu)
 {
-    const struct lapic *lapic = cpu->lapic;
+    struct lapic *lapic = cpu->lapic;
     if (!lapic_on(cpu))
         return -1;
     int vector = lapic_requested(lapic);
@@ -190,13 +195,12 @@ static void lapic_end(struct cpu *cpu)
     lapic->isr[vector / 32] &= ~bit;
     if (atomic_load(&lapic->tmr[vector / 32]) & bit && lapic_is_routed(cpu, (unsigned)vector)) {
         lapic->eoi[vector / 64] |= 1ull << vector % 64;
-        lapic->eoi_waiting = true;
-        cpu_request(cpu, REQUEST_EVENT);
+        lapic_attend(cpu);
     }
     lapic_reconsider(cpu);
 }
 
-static bool lapic_leave_for_eoi(struct cpu *cpu)
+static void lapic_leave_for_eoi(struct cpu *cpu)
 {
     struct lapic *lapic = cpu->lapic;
     for (unsigned i = 0; i < ARRAY_SIZE(lapic->eoi); i++) {
@@ -208,11 +212,9 @@ static bool lapic_leave_for_eoi(struct cpu *cpu)
         cpu->run->eoi.vector = (u8)vector;
         cpu->leave = true;
         cpu->leave_result = 0;
-        cpu_request(cpu, REQUEST_EVENT); // there may be more of them, or of what else is due
-        return true;
+        lapic_attend(cpu); // there may be more of them
+        return;
     }
-    lapic->eoi_waiting = false;
-    return false;
 }
 
 // Two NMIs may wait while none is being handled, one while one is: a second latch behind the processor's own.
@@ -232,9 +234,11 @@ static void lapic_collect_nmis(struct cpu *cpu)
 void lapic_collect(struct cpu *cpu)
 {
     struct lapic *lapic = cpu->lapic;
-    if (UNLIKELY(atomic_load_explicit(&lapic->posted_nmis, memory_order_relaxed)))
-        lapic_collect_nmis(cpu);
-    if (UNLIKELY(atomic_load_explicit(&lapic->posted, memory_order_relaxed))) {
+    if (LIKELY(!atomic_load_explicit(&lapic->attention, memory_order_relaxed)))
+        return;
+    atomic_store(&lapic->attention, false);
+    lapic_collect_nmis(cpu);
+    if (atomic_load(&lapic->posted)) {
         u32 posted = atomic_exchange(&lapic->posted, 0);
         if (posted & POSTED_INIT) {
             cpu->init_pending = true;
@@ -245,10 +249,8 @@ void lapic_collect(struct cpu *cpu)
             cpu->sipi_vector = (u8)(posted >> POSTED_VECTOR_SHIFT);
         }
     }
-    if (lapic->expiry != LAPIC_NEVER)
-        lapic_timer_expire(cpu);
-    if (UNLIKELY(lapic->eoi_waiting))
-        lapic_leave_for_eoi(cpu);
+    lapic_timer_expire(cpu);
+    lapic_leave_for_eoi(cpu);
 }
 
 // Registers, by offset in the page. x2APIC MSRs come here too, with their own checks made.
@@ -508,6 +510,7 @@ int lapic_set(struct cpu *cpu, const struct kvm_lapic_state *state)
         else if (offset != APIC_ID || !lapic_x2(cpu))
             lapic_set_reg(lapic, offset, lapic_is_lvt(offset) ? value & lapic_lvt_mask(offset) : value);
     }
+    atomic_store(&lapic->requested, true);
     lapic_timer_restore(cpu, current);
     lapic_reconsider(cpu);
     return 0;

@@ -27,21 +27,29 @@ bool lapic_accept(struct cpu *cpu, u8 vector, bool level)
         atomic_fetch_or(&lapic->tmr[vector / 32], bit);
     else if (atomic_load(&lapic->tmr[vector / 32]) & bit)
         atomic_fetch_and(&lapic->tmr[vector / 32], ~bit);
-    if (!(atomic_fetch_or(&lapic->irr[vector / 32], bit) & bit))
+    if (!(atomic_fetch_or(&lapic->irr[vector / 32], bit) & bit)) {
+        atomic_store(&lapic->requested, true);
         cpu_request(cpu, REQUEST_EVENT);
+    }
     return true;
+}
+
+void lapic_attend(struct cpu *cpu)
+{
+    atomic_store(&cpu->lapic->attention, true);
+    cpu_request(cpu, REQUEST_EVENT);
 }
 
 void lapic_post_nmi(struct cpu *cpu)
 {
     atomic_fetch_add(&cpu->lapic->posted_nmis, 1);
-    cpu_request(cpu, REQUEST_EVENT);
+    lapic_attend(cpu);
 }
 
 static void lapic_post_init(struct cpu *cpu)
 {
     atomic_store(&cpu->lapic->posted, POSTED_INIT);
-    cpu_request(cpu, REQUEST_EVENT);
+    lapic_attend(cpu);
 }
 
 static void lapic_post_startup(struct cpu *cpu, u8 vector)
@@ -50,7 +58,7 @@ static void lapic_post_startup(struct cpu *cpu, u8 vector)
     while (!atomic_compare_exchange_weak(&cpu->lapic->posted, &old,
                                          (old & POSTED_INIT) | POSTED_SIPI | (u32)vector << POSTED_VECTOR_SHIFT))
         ;
-    cpu_request(cpu, REQUEST_EVENT);
+    lapic_attend(cpu);
 }
 
 static bool lapic_matches_logical(const struct cpu *cpu, u32 dest)

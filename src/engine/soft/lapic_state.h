@@ -40,6 +40,8 @@ struct lapic {
     _Atomic u32 irr[APIC_VECTOR_WORDS], tmr[APIC_VECTOR_WORDS];
     _Atomic u32 posted;     // POSTED_*
     _Atomic u32 posted_nmis;
+    _Atomic bool attention; // set after one of the two above, by the timer, by an EOI to tell: lapic_collect has work
+    _Atomic bool requested; // some bit of irr may be set
 
     // The vCPU's own; ID, LDR, DFR, SVR and TPR are read by senders on other threads, which may see the value of just now.
     u32 reg[APIC_REGISTERS]; // those that are plain state, by offset / 16
@@ -49,7 +51,6 @@ struct lapic {
     u64 expiry;              // CLOCK_MONOTONIC ns of the timer's next expiry, LAPIC_NEVER
     u64 alarm;               // the same of the VMX preemption timer, which shares the thread
     u64 eoi[4];              // vectors whose EOI the board has to be told of
-    bool eoi_waiting;
 };
 
 #define LAPIC_NEVER (~0ull)
@@ -79,6 +80,7 @@ unsigned lapic_send(struct engine_vm *vm, const struct lapic_message *message); 
 void lapic_command(struct cpu *cpu, u64 icr);                                    // the ICR was written
 bool lapic_accept(struct cpu *cpu, u8 vector, bool level);                       // a fixed interrupt; any thread
 void lapic_error(struct cpu *cpu, u32 bits);
+void lapic_attend(struct cpu *cpu);                                              // any thread: calls for lapic_collect
 
 // lapic_timer.c
 int lapic_timer_create(struct cpu *cpu);

@@ -54,7 +54,7 @@ static void timer_tell(struct engine_vm *vm, u64 now)
         u64 at = atomic_load(&clock->wake[i]);
         // Lost to a vCPU that has just moved it, which then needs no telling.
         if (at <= now && atomic_compare_exchange_strong(&clock->wake[i], &at, LAPIC_NEVER))
-            cpu_request(vm->cpu[i], REQUEST_EVENT);
+            lapic_attend(vm->cpu[i]);
     }
     pthread_mutex_unlock(&vm->lock);
 }

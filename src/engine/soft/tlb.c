@@ -15,7 +15,7 @@
 
 enum {
     TLB_CONTEXTS = 48,        // per vCPU: Linux uses 6 PCIDs in 3 roles, a nested guest as many
-    TLB_HASH_BITS = 8,
+    TLB_HASH_BITS = 12,
     TLB_CYCLES_A_MISS = 20000, // growth pays when evictions come more often than this: about a twentieth of the time
     TLB_KEEP_BITS = 12,       // a recycled context gives the memory beyond this many entries back
     TLB_WRITER_BITS = 14, TLB_WRITER_SLOTS = 7,
@@ -61,9 +61,29 @@ static void tlb_invalidate(struct tlb_entry *entry)
 
 void tlb_clear_jumps(struct tlb *tlb)
 {
-    struct tlb_jump *to = tlb->jump;
-    u64 words = TLB_JUMPS * sizeof *to / sizeof(u64);
-    __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(TLB_INVALID) : "memory");
+    if (tlb->jumps_filled <= TLB_JUMP_LOG) {
+        for (u32 i = 0; i < tlb->jumps_filled; i++)
+            tlb->jump[tlb->jump_log[i]].rip = TLB_INVALID;
+    } else {
+        struct tlb_jump *to = tlb->jump;
+        u64 words = TLB_JUMPS * sizeof *to / sizeof(u64);
+        __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(TLB_INVALID) : "memory");
+    }
+    tlb->jumps_filled = 0;
+}
+
+struct tlb_jump *tlb_jump_fill(struct tlb *tlb, u64 linear, void *code)
+{
+    struct tlb_jump *jump = tlb_jump_set(tlb, linear);
+    if (jump->rip != TLB_INVALID && (jump[1].rip == TLB_INVALID || tlb->jumps_filled & 1))
+        jump++;
+    if (tlb->jumps_filled < TLB_JUMP_LOG)
+        tlb->jump_log[tlb->jumps_filled] = (u16)(jump - tlb->jump);
+    tlb->jumps_filled++;
+    __atomic_store_n(&jump->rip, TLB_INVALID, __ATOMIC_RELAXED); // never a tag with another's code
+    __atomic_store_n(&jump->code, code, __ATOMIC_RELEASE);
+    __atomic_store_n(&jump->rip, linear, __ATOMIC_SEQ_CST);
+    return jump;
 }
 
 // Write tags by physical page.
@@ -138,10 +158,11 @@ void tlb_protect_page(struct cpu *cpu, u64 gpa)
 }
 
 // Any thread. Entries are written in two steps, code first (code.c), so taking one away by its tag is safe beside that.
-static void tlb_forget_jump(struct tlb_jump *jump, const void *code)
+static void tlb_forget_set(struct tlb_jump *jump, const void *code)
 {
-    if (__atomic_load_n(&jump->code, __ATOMIC_RELAXED) == code || !code)
-        __atomic_store_n(&jump->rip, TLB_INVALID, __ATOMIC_RELAXED);
+    for (unsigned way = 0; way < TLB_JUMP_WAYS; way++)
+        if (__atomic_load_n(&jump[way].code, __ATOMIC_RELAXED) == code || !code)
+            __atomic_store_n(&jump[way].rip, TLB_INVALID, __ATOMIC_RELAXED);
 }
 
 void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
@@ -150,7 +171,7 @@ void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
     unsigned count = set ? __atomic_load_n(&set->count, __ATOMIC_ACQUIRE) : 0;
     for (unsigned i = 0; i < count; i++)
         for (u64 page = 0; page < 8; page++) // whatever its linear page, the block is in one of these places
-            tlb_forget_jump(tlb_jump_at(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
+            tlb_forget_set(tlb_jump_set(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
 }
 
 void tlb_forget_code(struct cpu *cpu, const void *code)
@@ -185,6 +206,7 @@ static int tlb_map(struct cpu *cpu, struct tlb *tlb)
     };
     for (u64 i = 0; i < tlb_entries(tlb); i++)
         tlb_invalidate(&tlb->entry[i]);
+    tlb->jumps_filled = TLB_JUMP_LOG + 1; // nothing in it has been written yet
     tlb_clear_jumps(tlb);
     return 0;
 }
