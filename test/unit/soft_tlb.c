@@ -76,13 +76,12 @@ static bool hits(struct fixture *f, u64 linear, enum access access)
 
 static void jump_add(struct fixture *f, u64 linear, void *code)
 {
-    struct tlb_jump *jump = tlb_jump_at(f->cpu->tlb, linear);
-    *jump = (struct tlb_jump){.rip = linear, .code = code};
+    tlb_jump_fill(f->cpu->tlb, linear, code);
 }
 
 static bool jump_has(struct fixture *f, u64 linear)
 {
-    return tlb_jump_at(f->cpu->tlb, linear)->rip == linear;
+    return tlb_jump_find(f->cpu->tlb, linear) != NULL;
 }
 
 static void test_window(void **state)

@@ -300,16 +300,32 @@ const u8 *code_find(struct cpu *cpu)
         tlb_clear_jumps(tlb);
         tlb->mode_word = cpu->mode_word;
     }
-    struct tlb_jump *jump = tlb_jump_at(tlb, linear);
     code_base_set(cpu, linear);
-    if (jump->rip == linear)
-        return jump->code;
+    void *code = tlb_jump_find(tlb, linear);
+    if (code)
+        return code;
     rip_check(cpu);
     struct block *block = block_find(cpu, linear, cpu->mode_word);
-    jump = tlb_jump_at(cpu->tlb, linear);
-    jump->code = (void *)(uintptr_t)block->entry_memory;
-    __atomic_store_n(&jump->rip, linear, __ATOMIC_RELEASE);
+    struct tlb_jump *jump = tlb_jump_fill(cpu->tlb, linear, (void *)(uintptr_t)block->entry_memory);
+    if (__atomic_load_n(&block->dropped, __ATOMIC_SEQ_CST)) // by another vCPU, which may have looked here too early
+        jump->rip = TLB_INVALID;
     return block->entry_memory;
+}
+
+// A target that crosses into another page cannot be linked to: that page may map elsewhere the next time. The exit goes through
+// the jump cache from now on instead of out to C.
+static void link_through_jumps(struct code_cache *code, struct block_exit *exit, bool code64)
+{
+    struct emit *e = &code->emit;
+    if (e->end - e->at < CODE_RESERVE)
+        return;
+    const u8 *stub = emit_address(e);
+    if (exit->flags_live)
+        emit_flags_save(e, R14);
+    emit_gs(e, WIDTH64, X86_MOV_LOAD, R14, offsetof(struct cpu, code_base));
+    emit_memory(e, code64 ? WIDTH64 : WIDTH32, X86_LEA, R14, R14, INSN_NO_REGISTER, 1, exit->offset);
+    emit_jump(e, EMIT_ALWAYS, code->glue.jump);
+    emit_patch(e, exit->rel32, stub);
 }
 
 const u8 *code_link(struct cpu *cpu, u32 exit_id)
@@ -321,10 +337,10 @@ const u8 *code_link(struct cpu *cpu, u32 exit_id)
     if (!cpu_code64(cpu))
         cpu->rip = (u32)cpu->rip;
     struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word);
-    if (block->gpa2 != ~0ull || code->flushes != flushes)
-        return block->entry_memory;
     pthread_mutex_lock(&code->lock);
-    if (!exit->target && !exit->from->dropped && !block->dropped && code->flushes == flushes) {
+    if (block->gpa2 != ~0ull && !exit->from->dropped && code->flushes == flushes)
+        link_through_jumps(code, exit, cpu_code64(cpu));
+    else if (!exit->target && !exit->from->dropped && !block->dropped && code->flushes == flushes) {
         exit->target = block;
         exit->next = block->incoming;
         block->incoming = exit;
@@ -369,7 +385,7 @@ static void page_list_remove(struct engine_vm *vm, struct block *block, u64 gpa)
 
 static void block_drop(struct code_cache *code, struct block *block)
 {
-    block->dropped = true;
+    __atomic_store_n(&block->dropped, true, __ATOMIC_SEQ_CST);
     while (block->incoming)
         unlink_from(code, block->incoming);
     for (unsigned i = 0; i < block->exit_count; i++)

@@ -130,21 +130,30 @@ static void emit_system(struct emit *e)
 
 // R14 = linear target, which is the RIP too (blocks of other code segments leave to C instead). Clobbers EFLAGS: the guest's are in memory. A request makes cpu->jump point at nothing, so the first
 // compare faults, and the signal handler finds the target in R14.
+static void emit_jump_hit(struct emit *e, unsigned way)
+{
+    emit_alu_imm32(e, WIDTH64, 4, R14, (u32)-PAGE_BYTES);
+    emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(code_base));
+    emit_bytes(e, (const u8[]){ 0x41, 0xff, 0x67, (u8)(way * sizeof(struct tlb_jump) + offsetof(struct tlb_jump, code)) }, 4);
+}
+
 static void emit_jump_cache(struct emit *e, const u8 *exit)
 {
-    static_assert(sizeof(struct tlb_jump) == 16, "shifted by 4");
+    static_assert(sizeof(struct tlb_jump) * TLB_JUMP_WAYS == 32, "shifted by 5");
     emit_rr(e, WIDTH32, X86_MOV_LOAD, R15, R14);
     emit_shift_imm(e, WIDTH32, 5, R15, TLB_JUMP_SHIFT);
     emit_alu_imm32(e, WIDTH32, 4, R15, TLB_JUMP_FOLD);
     emit_rr(e, WIDTH32, X86_XOR_LOAD, R15, R14);
-    emit_alu_imm32(e, WIDTH32, 4, R15, TLB_JUMPS - 1);
-    emit_shift_imm(e, WIDTH32, 4, R15, 4);
+    emit_alu_imm32(e, WIDTH32, 4, R15, TLB_JUMP_SETS - 1);
+    emit_shift_imm(e, WIDTH32, 4, R15, 5);
     emit_gs(e, WIDTH64, X86_ADD_LOAD, R15, CPU(jump));
     emit_memory(e, WIDTH64, X86_CMP_LOAD, R14, R15, INSN_NO_REGISTER, 1, offsetof(struct tlb_jump, rip));
+    u8 *other = emit_jump_forward(e, 5, false);
+    emit_jump_hit(e, 0);
+    emit_patch(e, other, emit_address(e));
+    emit_memory(e, WIDTH64, X86_CMP_LOAD, R14, R15, INSN_NO_REGISTER, 1, sizeof(struct tlb_jump) + offsetof(struct tlb_jump, rip));
     u8 *miss = emit_jump_forward(e, 5, false);
-    emit_alu_imm32(e, WIDTH64, 4, R14, (u32)-PAGE_BYTES);
-    emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(code_base));
-    emit_bytes(e, (const u8[]){ 0x41, 0xff, 0x67, offsetof(struct tlb_jump, code) }, 4); // jmp [r15 + code]
+    emit_jump_hit(e, 1);
     emit_patch(e, miss, emit_address(e));
     emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(scratch[0]));
     emit_gs_imm(e, WIDTH32, CPU(exit_kind), EXIT_JUMP);

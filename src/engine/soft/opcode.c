@@ -145,7 +145,7 @@ static const struct opcode table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 static const struct opcode copy = { .class = OPCODE_COPY }, invalid = { .class = OPCODE_INVALID };
 
 static const struct opcode variants[] = {
-    [OPCODE_MOV_CR] = { OPCODE_SYSTEM, OPCODE_CPL0, INTERCEPT_NONE, insn_mov_cr },
+    [OPCODE_MOV_CR] = { OPCODE_SYSTEM, OPCODE_CPL0 | OPCODE_STAYS, INTERCEPT_NONE, insn_mov_cr },
     [OPCODE_MOV_DR] = { OPCODE_SYSTEM, 0, INTERCEPT_NONE, insn_mov_dr },
     [OPCODE_MOV_SREG] = { OPCODE_SYSTEM, 0, INTERCEPT_NONE, insn_mov_sreg },
     [OPCODE_PUSH_SREG] = { OPCODE_SYSTEM, 0, INTERCEPT_NONE, insn_push_sreg },

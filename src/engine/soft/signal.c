@@ -60,7 +60,7 @@ static bool handle(ucontext_t *context)
     if (!cpu || !code_contains(cpu->vm->code, (const u8 *)regs[REG_RIP]) || !locate(cpu, context))
         return false;
     bool poll = regs[REG_TRAPNO] == TRAP_PF;
-    if (poll && (u64)regs[REG_CR2] >= 65536)
+    if (poll && (u64)regs[REG_CR2] >= TLB_JUMPS * sizeof(struct tlb_jump))
         return false; // not through cpu->jump: generated code is wrong
     cpu->exit_kind = poll ? EXIT_POLL : EXIT_FAULT;
     cpu->exit_argument = (u32)regs[REG_TRAPNO];

@@ -46,9 +46,12 @@ struct tlb_jump {
     void *code;
 };
 
-// Blocks begin anywhere, functions at multiples of 16 and often at the same place in their pages: the index folds the page
-// number's low bits into the offset, and no more of them than leaves few places to look for a block of unknown page.
-enum { TLB_JUMP_BITS = 12, TLB_JUMPS = 1 << TLB_JUMP_BITS, TLB_JUMP_SHIFT = 3, TLB_JUMP_FOLD = 0xe00 };
+// Two ways a set: a loop over a few hundred targets would always have some pairs that drive each other out of a
+// direct-mapped cache. Blocks begin anywhere, functions at multiples of 16 and often at the same place in their pages: the
+// set's index folds the page number's low bits into the offset, and no more of them than leaves few places to look for a
+// block of unknown page.
+enum { TLB_JUMP_WAYS = 2, TLB_JUMP_SETS = 1 << 12, TLB_JUMPS = TLB_JUMP_SETS * TLB_JUMP_WAYS, TLB_JUMP_SHIFT = 3,
+       TLB_JUMP_FOLD = 0xe00, TLB_JUMP_LOG = 256 };
 enum { TLB_MIN_BITS = 8, TLB_MAX_BITS = 16 };                // entries; grows with the miss rate
 
 // Everything a cached translation depends on, beside guest memory.
@@ -80,6 +83,8 @@ struct tlb {
     bool has_global;         // some entry may be global
     bool has_code;           // some entry had an execute tag since the last flush: the jump cache may not be empty
     bool has_local_code;     // ... and was not global
+    u32 jumps_filled;        // since the cache was cleared; up to TLB_JUMP_LOG of them are in jump_log
+    u16 jump_log[TLB_JUMP_LOG];
     u32 logged;
     u16 *log;                // indices of all entries that were filled since the last flush, in no order
     u64 large_filter;        // Bloom filters, emptied by flushes only: GiB in which an entry came from a large page,
@@ -87,9 +92,17 @@ struct tlb {
     struct tlb_key key;
 };
 
-static inline struct tlb_jump *tlb_jump_at(const struct tlb *tlb, u64 linear)
+// The first way of the set for a linear address.
+static inline struct tlb_jump *tlb_jump_set(const struct tlb *tlb, u64 linear)
 {
-    return &tlb->jump[((u32)linear ^ ((u32)linear >> TLB_JUMP_SHIFT & TLB_JUMP_FOLD)) & (TLB_JUMPS - 1)];
+    u32 set = ((u32)linear ^ ((u32)linear >> TLB_JUMP_SHIFT & TLB_JUMP_FOLD)) & (TLB_JUMP_SETS - 1);
+    return &tlb->jump[set * TLB_JUMP_WAYS];
+}
+
+static inline void *tlb_jump_find(const struct tlb *tlb, u64 linear)
+{
+    const struct tlb_jump *jump = tlb_jump_set(tlb, linear);
+    return jump[0].rip == linear ? jump[0].code : jump[1].rip == linear ? jump[1].code : NULL;
 }
 
 static inline u64 tlb_index(const struct tlb *tlb, u64 linear)
@@ -129,6 +142,7 @@ void tlb_flush_vpids(struct cpu *cpu);                                  // INVVP
 void tlb_flush_eptp(struct cpu *cpu, u64 eptp);                         // INVEPT single context; 0: all EPT contexts
 void tlb_protect_page(struct cpu *cpu, u64 gpa);                        // drop every write tag for that physical page
 void tlb_clear_jumps(struct tlb *tlb);
+struct tlb_jump *tlb_jump_fill(struct tlb *tlb, u64 linear, void *code); // own thread; where it was put
 // Any thread: no jump cache of this CPU leads to that code any more; NULL: to none at all.
 void tlb_forget_code(struct cpu *cpu, const void *code);
 // The same for the code of a block that starts at that physical address, which is quick: an address and its translation share

@@ -198,6 +198,10 @@ static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 
 // A system instruction behind which the block goes on. Not in segmented code: its blocks are small and its day is short.
 static bool stays(const struct translation *t, const struct decoded *d)
 {
+    bool loads_control = d->zydis.mnemonic == ZYDIS_MNEMONIC_MOV && d->operand[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                         ZydisRegisterGetClass(d->operand[0].reg.value) == ZYDIS_REGCLASS_CONTROL;
+    if (loads_control)
+        return false;
     return d->opcode->class == OPCODE_SYSTEM && d->opcode->flags & OPCODE_STAYS && t->mode & MODE_FLAT &&
            t->mode & (MODE_CODE64 | MODE_CODE32) && !(t->mode & MODE_STEP);
 }
