@@ -1,6 +1,7 @@
 // Delivery of events: frames, error codes with their EXT bit, stacks, double and triple faults, what holds what back.
 #include "soft_system.h"
 
+#include "engine/soft/access.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/insn_far.h"
 
@@ -265,6 +266,44 @@ static void test_mov_ss_holds_everything_back(void **state)
     f->cpu->extint_pending = false;
 }
 
+static void test_breakpoints(void **state)
+{
+    enum { DATA = 0x10000 };
+    struct fixture *f = *state;
+    long64(f, 0);
+    f->cpu->dr[0] = DATA + 8;
+    f->cpu->dr[1] = CODE;
+    f->cpu->dr[2] = 0x3f8;
+    f->cpu->dr[7] = DR7_FIXED | 1 | 0xdull << 16 | 1ull << 4 | 0x2ull << 24; // 4 bytes written, one byte of ports
+    f->cpu->rip = CODE + 1;
+    assert_false(ABANDONED(f, assert_true(debug_prepare(f->cpu))));
+    access_write(f->cpu, DATA, 8, 0);
+    access_write(f->cpu, DATA + 12, 4, 0);
+    access_read(f->cpu, DATA + 8, 4);
+    assert_int_equal(f->cpu->pending_debug, 0);
+    access_write(f->cpu, DATA + 11, 1, 0);
+    assert_int_equal(f->cpu->pending_debug, 1);
+    debug_io(f->cpu, 0x3f8, 1); // not without CR4.DE
+    assert_int_equal(f->cpu->pending_debug, 1);
+    f->cpu->cr4 |= CR4_DE;
+    debug_io(f->cpu, 0x3f6, 4);
+    assert_int_equal(f->cpu->pending_debug, 5);
+    f->cpu->pending_debug = 0;
+    // On execution: a fault, unless RF says that it has been taken.
+    f->cpu->dr[7] |= 1 << 2;
+    f->cpu->rip = CODE;
+    f->cpu->rflags |= FLAG_RF;
+    assert_false(ABANDONED(f, debug_prepare(f->cpu)));
+    f->cpu->rflags &= ~FLAG_RF;
+    f->cpu->dr[6] = DR6_FIXED;
+    assert_true(ABANDONED(f, debug_prepare(f->cpu)));
+    assert_int_equal(handled(f), VECTOR_DB);
+    assert_int_equal(frame(f, 0), CODE);
+    assert_int_equal(f->cpu->dr[6], DR6_FIXED | 2);
+    f->cpu->dr[7] = DR7_FIXED;
+    assert_false(ABANDONED(f, assert_false(debug_prepare(f->cpu))));
+}
+
 static void test_halted_until_interrupt(void **state)
 {
     struct fixture *f = *state;
@@ -313,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_real_mode),
         cmocka_unit_test(test_nmi_waits_for_iret),
         cmocka_unit_test(test_mov_ss_holds_everything_back),
+        cmocka_unit_test(test_breakpoints),
         cmocka_unit_test(test_halted_until_interrupt),
         cmocka_unit_test(test_init_and_sipi),
     };
