@@ -13,6 +13,7 @@
 #include "base/version.h"
 #include "engine/select.h"
 #include "worker/host.h"
+#include "worker/jail.h"
 #include "worker/status.h"
 #include "worker/vm.h"
 
@@ -136,6 +137,10 @@ static int run_start(const struct run_options *options, struct error *error)
     int signals = run_block_signals(error);
     if (signals < 0 || host_open(&host, options, error))
         return -1;
+    if (jail_enter(error)) {
+        host_close(&host);
+        return -1;
+    }
     int status = run_vm(options, engine, &host, signals);
     close(signals);
     return status;
