@@ -141,9 +141,9 @@ static struct tolerance tolerate(const struct test *test)
     for (unsigned i = 0; i < insn.operand_count; i++) {
         t.x87 |= operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER && operand[i].reg.value >= ZYDIS_REGISTER_MM0 &&
                  operand[i].reg.value <= ZYDIS_REGISTER_MM7;
-        if (operand[i].type != ZYDIS_OPERAND_TYPE_MEMORY || operand[i].size <= 64)
+        if (operand[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
             continue;
-        t.address |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU || operand[i].size > 512 ||
+        t.address |= (insn.meta.category == ZYDIS_CATEGORY_X87_ALU && operand[i].size > 64) || operand[i].size > 512 ||
                      (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && masked_store(&insn));
     }
     t.memory = t.address;
@@ -159,7 +159,7 @@ static bool store_suppressed(const struct test *test)
 {
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-    bool unmasked = (test->native.vectors.fcw & 0x3f) != 0x3f && test->native.vectors.fsw & 0x80;
+    bool unmasked = (test->before.vectors.fcw & 0x3f) != 0x3f;
     return (unmasked && test->soft.vector >= 12 && test->soft.vector <= 14 && test->native.rip != test->soft.rip &&
            faulting_insn(test, &test->soft, &insn, operand) && insn.meta.category == ZYDIS_CATEGORY_X87_ALU) ||
            (test->native.vector == 19 && faulting_insn(test, &test->native, &insn, operand) &&

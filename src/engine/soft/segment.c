@@ -223,5 +223,7 @@ bool segment_contains(const struct segment *segment, u64 offset, unsigned bytes)
     bool expand_down = (segment->access & (AR_CODE | AR_EXPAND_DOWN)) == AR_EXPAND_DOWN;
     if (expand_down)
         return offset > segment->limit && last <= (segment->access & AR_DB ? 0xffffffff : 0xffff);
+    if (!segment->base && segment->limit == 0xffffffff) // processors do not check those, even where the offset wraps
+        return offset <= 0xffffffff;
     return last <= segment->limit;
 }

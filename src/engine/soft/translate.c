@@ -49,6 +49,8 @@ static void flags_of(struct decoded *d)
     d->reads = flags_pack(flags->tested);
     d->writes = flags_pack(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
     d->kills = flags_conditional(d) ? 0 : d->writes;
+    if (d->zydis.meta.category == ZYDIS_CATEGORY_ROTATE) // by more than one: OF is undefined, which is to say kept
+        d->kills &= (u8)~flags_pack(flags->undefined);
 }
 
 static void flags_liveness(struct translation *t)

@@ -211,7 +211,8 @@ static void save_compacted(struct cpu *cpu, const struct insn *insn, u64 enabled
     u64 stored = area.requested & components_in_use(cpu, &area);
     if (fpu_area(cpu)->mxcsr != FPU_MXCSR_INIT)
         stored |= area.requested & 1 << XSTATE_SSE;
-    area_check(cpu, area.linear, area_end(cpu, &area, stored), ACCESS_WRITE);
+    u64 checked = stored | (area.requested & fpu_area(cpu)->xstate_bv);
+    area_check(cpu, area.linear, area_end(cpu, &area, checked), ACCESS_WRITE);
     store_legacy(cpu, &area, stored & 1 << XSTATE_X87, stored & 1 << XSTATE_SSE, stored & 1 << XSTATE_SSE);
     store_components(cpu, &area, stored);
     access_write(cpu, area.linear + HEADER_AT, 8, stored);
