@@ -1,5 +1,7 @@
 // EFLAGS as instructions load and store it, time, translations, and doing nothing. CLI, STI, PUSHF and POPF bracket
 // every critical section of a kernel: they touch the flags only, and ask the interrupt controller just when IF rises.
+#include <sched.h>
+
 #include "engine/soft/access.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/insn_control.h"
@@ -107,11 +109,15 @@ void insn_hlt(struct cpu *cpu, const struct insn *insn)
     cpu_request(cpu, REQUEST_EVENT);
 }
 
+// A processor that spins waits for another one, whose thread may have no host CPU at the moment.
 void insn_pause(struct cpu *cpu, const struct insn *insn)
 {
-    (void)cpu;
     (void)insn;
-    __builtin_ia32_pause();
+    enum { PAUSES_A_YIELD = 64 };
+    if (++cpu->pauses % PAUSES_A_YIELD == 0 && cpu->vm->cpu_count > 1)
+        sched_yield();
+    else
+        __builtin_ia32_pause();
 }
 
 // Stores are checked against translated code as they are made, so there is no prefetched code to drop.
