@@ -320,7 +320,8 @@ static int run_loop(struct cpu *cpu)
         }
         if (!cpu->leave && mmio_retire(cpu))
             return 0;
-        run_requests(cpu);
+        if (!cpu->leave) // a kick must not turn an exit that has been made into -EINTR
+            run_requests(cpu);
         if (cpu->leave) {
             cpu->leave = false;
             return cpu->leave_result;
