@@ -194,8 +194,53 @@ static u64 host_scas(const struct string *string, u64 value, const u8 *right, u6
     return count;
 }
 
+// What nearly all of them are: REP MOVS and REP STOS upwards in flat 64-bit code, without other prefixes, within pages that
+// the TLB knows. The number of bytes, or 0 when it is not so plain.
+static u64 string_plain(const struct cpu *cpu, const struct insn *insn)
+{
+    if (!insn->code64 || insn->bytes[0] != 0xf3 || insn->length > 3 || insn->address_size != 8 ||
+        cpu->rflags & (FLAG_DF | FLAG_TF | FLAG_AC))
+        return 0;
+    u64 count = cpu->gpr[RCX], size = insn->bytes[insn->length - 1] & 1 ? insn->operand_size : 1;
+    return count <= PAGE_BYTES ? count * size : 0;
+}
+
+static bool movs_plain(struct cpu *cpu, const struct insn *insn)
+{
+    u64 bytes = string_plain(cpu, insn), from_offset = cpu->gpr[RSI] & (PAGE_BYTES - 1), to_offset = cpu->gpr[RDI] & (PAGE_BYTES - 1);
+    if (!bytes || from_offset + bytes > PAGE_BYTES || to_offset + bytes > PAGE_BYTES)
+        return false;
+    u8 *from = tlb_probe(cpu->tlb, cpu->gpr[RSI], 1, ACCESS_READ), *to = tlb_probe(cpu->tlb, cpu->gpr[RDI], 1, ACCESS_WRITE);
+    if (!from || !to || (insn->operand_size > 1 && insn->bytes[insn->length - 1] & 1 && (u64)(to - from) < insn->operand_size))
+        return false; // elements that overlap are not bytes
+    u64 left = bytes;
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(left) : : "memory");
+    cpu->gpr[RSI] += bytes;
+    cpu->gpr[RDI] += bytes;
+    cpu->gpr[RCX] = 0;
+    return true;
+}
+
+static bool stos_plain(struct cpu *cpu, const struct insn *insn)
+{
+    u64 bytes = string_plain(cpu, insn), offset = cpu->gpr[RDI] & (PAGE_BYTES - 1);
+    u8 *to = bytes && offset + bytes <= PAGE_BYTES ? tlb_probe(cpu->tlb, cpu->gpr[RDI], 1, ACCESS_WRITE) : NULL;
+    if (!to || (insn->bytes[insn->length - 1] & 1 && insn->operand_size != 8))
+        return false;
+    u64 left = cpu->gpr[RCX];
+    if (insn->bytes[insn->length - 1] & 1)
+        __asm__ volatile("rep stosq" : "+D"(to), "+c"(left) : "a"(cpu->gpr[RAX]) : "memory");
+    else
+        __asm__ volatile("rep stosb" : "+D"(to), "+c"(left) : "a"(cpu->gpr[RAX]) : "memory");
+    cpu->gpr[RDI] += bytes;
+    cpu->gpr[RCX] = 0;
+    return true;
+}
+
 void insn_movs(struct cpu *cpu, const struct insn *insn)
 {
+    if (LIKELY(movs_plain(cpu, insn)))
+        return;
     struct string string;
     if (!string_begin(cpu, insn, &string)) {
         string_advance(cpu, &string, STRING_SOURCE | STRING_TARGET, 0); // zero-extended even so
@@ -224,6 +269,8 @@ void insn_movs(struct cpu *cpu, const struct insn *insn)
 
 void insn_stos(struct cpu *cpu, const struct insn *insn)
 {
+    if (LIKELY(stos_plain(cpu, insn)))
+        return;
     struct string string;
     if (!string_begin(cpu, insn, &string)) {
         string_advance(cpu, &string, STRING_TARGET, 0); // zero-extended even so
