@@ -94,6 +94,13 @@ static void intercept_pause(struct cpu *cpu, const struct insn *insn)
         exit_if(cpu, insn, now - vmx->ple_first > vmx->vmcs->ple_window, REASON_PAUSE);
 }
 
+// No guest sees the time at which its preemption timer has run out: the instruction is tried again, behind that exit.
+static void intercept_time(struct cpu *cpu)
+{
+    if (cpu->vmx->pin & PIN_PREEMPTION_TIMER && vmx_host_tsc() >= cpu->vmx->timer_deadline)
+        cpu_resume(cpu);
+}
+
 void intercept_insn_slow(struct cpu *cpu, const struct insn *insn, enum intercept intercept)
 {
     u32 primary = cpu->vmx->cpu, secondary = cpu->vmx->cpu2;
@@ -105,10 +112,13 @@ void intercept_insn_slow(struct cpu *cpu, const struct insn *insn, enum intercep
     case INTERCEPT_INVLPG: intercept_invlpg(cpu, insn); break;
     case INTERCEPT_INVPCID: intercept_invpcid(cpu, insn); break;
     case INTERCEPT_RDPMC: exit_if(cpu, insn, primary & CPU_RDPMC, REASON_RDPMC); break;
-    case INTERCEPT_RDTSC: exit_if(cpu, insn, primary & CPU_RDTSC, REASON_RDTSC); break;
+    case INTERCEPT_RDTSC:
+        intercept_time(cpu);
+        exit_if(cpu, insn, primary & CPU_RDTSC, REASON_RDTSC); break;
     case INTERCEPT_RDTSCP:
         if (!(secondary & CPU2_RDTSCP))
             cpu_raise(cpu, VECTOR_UD);
+        intercept_time(cpu);
         exit_if(cpu, insn, primary & CPU_RDTSC, REASON_RDTSCP);
         break;
     case INTERCEPT_RDPID:

@@ -130,8 +130,8 @@ static const struct opcode table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 
     // VT-x
     SYSTEM(VMXON, insn_vmxon, 0, NONE), SYSTEM(VMXOFF, insn_vmxoff, 0, NONE), SYSTEM(VMCLEAR, insn_vmclear, 0, NONE),
-    SYSTEM(VMPTRLD, insn_vmptrld, 0, NONE), SYSTEM(VMPTRST, insn_vmptrst, 0, NONE), SYSTEM(VMREAD, insn_vmread, 0, NONE),
-    SYSTEM(VMWRITE, insn_vmwrite, 0, NONE), SYSTEM(VMLAUNCH, insn_vmlaunch, 0, NONE), SYSTEM(VMRESUME, insn_vmresume, 0, NONE),
+    SYSTEM(VMPTRLD, insn_vmptrld, 0, NONE), SYSTEM(VMPTRST, insn_vmptrst, 0, NONE), SYSTEM(VMREAD, insn_vmread, OPCODE_STAYS, NONE),
+    SYSTEM(VMWRITE, insn_vmwrite, OPCODE_STAYS, NONE), SYSTEM(VMLAUNCH, insn_vmlaunch, 0, NONE), SYSTEM(VMRESUME, insn_vmresume, 0, NONE),
     SYSTEM(VMCALL, insn_vmcall, 0, NONE), SYSTEM(VMFUNC, insn_vmfunc, 0, NONE), SYSTEM(INVEPT, insn_invept, 0, NONE),
     SYSTEM(INVVPID, insn_invvpid, 0, NONE),
 
