@@ -13,7 +13,6 @@ CC ?= gcc
 SAN ?=
 BUILD ?= build$(if $(SAN),-san)
 
-PACKAGES = zydis slirp libseccomp
 CPPFLAGS += -Isrc -D_GNU_SOURCE
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
@@ -27,6 +26,11 @@ ifeq ($(SAN),fuzzer)
 CFLAGS += -fsanitize=fuzzer-no-link
 endif
 
+# One line a file; V=1 shows the commands.
+V ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "$(1)" $(patsubst $(BUILD)/%,%,$@))
+
 SOURCES := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 OBJECTS := $(SOURCES:%=$(BUILD)/%.o)
 LIBRARY := $(filter-out $(BUILD)/src/main.c.o,$(OBJECTS))
@@ -34,6 +38,8 @@ UNIT := $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
 
 GUEST := $(BUILD)/guest
 DEPTH ?= 2
+ROUNDS ?= 2
+JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 TAP := $(patsubst guest/tap/%.S,$(GUEST)/tap/%.elf,$(wildcard guest/tap/*.S))
@@ -41,27 +47,28 @@ FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
 
 .PHONY: all demo check bench fuzz install clean guest unit
 .DELETE_ON_ERROR:
+.SECONDARY:
 all: $(BUILD)/nidus
 
 # The targets that are promised to work on a fresh machine first install what is missing, then look at the tree anew.
 demo:
 	@tools/setup demo
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) guest
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest
 	@tools/demo $(BUILD)/nidus $(GUEST) $(DEPTH)
 
 check:
 	@tools/setup check
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) guest unit
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest unit
 	@test/check $(BUILD)
 
 bench:
 	@tools/setup bench
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) guest
-	@bench/run $(BUILD)/nidus $(GUEST)
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest
+	@bench/run $(BUILD)/nidus $(GUEST) $(ROUNDS)
 
 fuzz:
 	@tools/setup fuzz
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=fuzzer fuzz-run
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)-fuzz CC=clang SAN=fuzzer fuzz-run
 
 install: all
 	install -D -m 755 $(BUILD)/nidus $(DESTDIR)$(PREFIX)/bin/nidus
@@ -75,49 +82,58 @@ guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(TAP)
 	@tools/initramfs $(BUILD)/nidus $(GUEST)
 
 $(BUILD)/nidus: $(OBJECTS)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The guest's vector registers stay in the host's while the soft engine's C runs, so its C must not touch them.
 $(BUILD)/src/engine/soft/%.c.o: CFLAGS += -mgeneral-regs-only -mfsgsbase
 
 $(BUILD)/%.c.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,compile)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.S.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -g -MMD -MP -c -o $@ $<
+	$(call say,compile)
+	$(Q)$(CC) $(CPPFLAGS) -g -MMD -MP -c -o $@ $<
 
 $(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(call say,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # Random instructions, on the bare machine and on the soft engine.
 RANDOM_OBJECTS := $(patsubst %,$(BUILD)/%.o,$(wildcard test/random/*.c))
 $(BUILD)/test/random/%.c.o: CFLAGS += -mfsgsbase
 $(BUILD)/test/random/random: $(RANDOM_OBJECTS) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Freestanding and without page-sized gaps: every byte of the initramfs is copied by a slow CPU at every level.
 $(GUEST)/probe: guest/probe.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -Wall -Wextra -ffreestanding -fno-stack-protector -nostdlib -static -s \
+	$(call say,compile)
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -ffreestanding -fno-stack-protector -nostdlib -static -s \
 	  -Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $<
 
 $(GUEST)/work: bench/work.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o $@ $<
+	$(call say,compile)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o $@ $<
 
 # Linked as 64-bit code, wrapped into the 32-bit ELF file that Multiboot wants.
 $(GUEST)/tap/%.elf: guest/tap/%.S guest/tap/tap.inc guest/tap/tap.lds
 	@mkdir -p $(@D)
-	$(CC) -Iguest/tap -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack,-z,max-page-size=4096 \
+	$(call say,assemble)
+	$(Q)$(CC) -Iguest/tap -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack,-z,max-page-size=4096 \
 	  -Wl,-T,guest/tap/tap.lds -o $@.64 $<
-	objcopy -O elf32-i386 $@.64 $@
+	$(Q)objcopy -O elf32-i386 $@.64 $@
 
 # A fuzz target sees every object but main's, all of them instrumented.
 $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(call say,link)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ)
