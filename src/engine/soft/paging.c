@@ -39,23 +39,6 @@ struct walk {
     struct walk_entry entry[4];
 };
 
-u16 paging_mode(const struct cpu *cpu)
-{
-    if (!(cpu->cr0 & CR0_PG))
-        return 0;
-    u16 mode = PAGING_ON;
-    mode |= cpu->cr0 & CR0_WP ? PAGING_WP : 0;
-    mode |= cpu->cr4 & CR4_PSE ? PAGING_PSE : 0;
-    mode |= cpu->cr4 & CR4_SMEP ? PAGING_SMEP : 0;
-    mode |= cpu->cr4 & CR4_SMAP ? PAGING_SMAP : 0;
-    if (cpu->cr4 & CR4_PAE) {
-        mode |= PAGING_PAE;
-        mode |= cpu->msr.efer & EFER_LMA ? PAGING_LMA : 0;
-        mode |= cpu->msr.efer & EFER_NXE ? PAGING_NXE : 0;
-    }
-    return mode;
-}
-
 // Reads the entry. With accessed and dirty flags in EPT, this counts as a write there (SDM 3C 29.3.5). Where there is no
 // RAM, the bus answers all ones.
 static bool walk_read(struct walk *walk, u64 gpa)

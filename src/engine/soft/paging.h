@@ -9,7 +9,21 @@ enum {
     PAGING_ON = 1 << 0, PAGING_PAE = 1 << 1, PAGING_LMA = 1 << 2, PAGING_WP = 1 << 3, PAGING_NXE = 1 << 4,
     PAGING_PSE = 1 << 5, PAGING_SMEP = 1 << 6, PAGING_SMAP = 1 << 7,
 };
-u16 paging_mode(const struct cpu *cpu);
+
+// Asked at every change of privilege, so it moves bits rather than branches.
+static inline u16 paging_mode(const struct cpu *cpu)
+{
+    if (!(cpu->cr0 & CR0_PG))
+        return 0;
+    u64 mode = PAGING_ON | (cpu->cr0 >> 13 & PAGING_WP) | (cpu->cr4 << 1 & PAGING_PSE) |
+               (cpu->cr4 >> 14 & (PAGING_SMEP | PAGING_SMAP)) | (cpu->cr4 >> 4 & PAGING_PAE);
+    if (mode & PAGING_PAE)
+        mode |= (cpu->msr.efer >> 8 & PAGING_LMA) | (cpu->msr.efer >> 7 & PAGING_NXE);
+    return (u16)mode;
+}
+static_assert(CR0_WP >> 13 == PAGING_WP && CR4_PSE << 1 == PAGING_PSE && CR4_SMEP >> 14 == PAGING_SMEP &&
+              CR4_SMAP >> 14 == PAGING_SMAP && CR4_PAE >> 4 == PAGING_PAE && EFER_LMA >> 8 == PAGING_LMA &&
+              EFER_NXE >> 7 == PAGING_NXE, "moved by these distances");
 
 // Page-fault error code (SDM 3A 4.7).
 enum {

@@ -283,16 +283,22 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
     tlb->logged = kept;
 }
 
-static bool tlb_key_same(const struct tlb_key *a, const struct tlb_key *b)
+// A key is compared as its two words that matter on this vendor; the second is made in a register, because storing the small
+// fields and loading them as one word would stall.
+static u64 tlb_key_low(u16 vpid, u16 pcid, u8 role, bool guest, u16 mode)
 {
-    return a->eptp == b->eptp && a->ncr3 == b->ncr3 && a->vpid == b->vpid && a->pcid == b->pcid && a->role == b->role &&
-           a->guest == b->guest && a->mode == b->mode;
+    return vpid | (u64)pcid << 16 | (u64)role << 32 | (u64)guest << 40 | (u64)mode << 48;
 }
 
-static unsigned tlb_key_hash(const struct tlb_key *key)
+static bool tlb_key_is(const struct tlb_key *key, u64 eptp, u64 low)
 {
-    u64 low = key->vpid | (u64)key->pcid << 16 | (u64)key->role << 32 | (u64)key->guest << 40 | (u64)key->mode << 48;
-    return tlb_mix(tlb_mix(low) ^ key->eptp ^ key->ncr3) >> (64 - TLB_HASH_BITS);
+    static_assert(offsetof(struct tlb_key, pcid) == offsetof(struct tlb_key, vpid) + 2 &&
+                  offsetof(struct tlb_key, role) == offsetof(struct tlb_key, vpid) + 4 &&
+                  offsetof(struct tlb_key, guest) == offsetof(struct tlb_key, vpid) + 5 &&
+                  offsetof(struct tlb_key, mode) == offsetof(struct tlb_key, vpid) + 6, "tlb_key_low's order");
+    u64 stored;
+    __builtin_memcpy(&stored, &key->vpid, sizeof stored);
+    return stored == low && key->eptp == eptp;
 }
 
 // The context that was used longest ago, or a new one while there is room; never the current one.
@@ -323,22 +329,23 @@ static struct tlb *tlb_recycle(struct cpu *cpu)
     return oldest;
 }
 
-static struct tlb *tlb_find(struct cpu *cpu, const struct tlb_key *key)
+static struct tlb *tlb_find(struct cpu *cpu, u64 eptp, u64 low)
 {
     struct tlb_set *set = cpu->contexts;
-    unsigned hash = tlb_key_hash(key);
+    unsigned hash = tlb_mix(tlb_mix(low) ^ eptp) >> (64 - TLB_HASH_BITS);
     struct tlb *tlb = &set->context[set->by_key[hash]];
-    if (tlb->live && tlb_key_same(&tlb->key, key))
+    if (tlb->live && tlb_key_is(&tlb->key, eptp, low))
         return tlb;
     for (unsigned i = 0; i < set->count; i++) {
         tlb = &set->context[i];
-        if (tlb->live && tlb_key_same(&tlb->key, key)) {
+        if (tlb->live && tlb_key_is(&tlb->key, eptp, low)) {
             set->by_key[hash] = (u8)i;
             return tlb;
         }
     }
     tlb = tlb_recycle(cpu);
-    tlb->key = *key;
+    tlb->key = (struct tlb_key){.eptp = eptp};
+    __builtin_memcpy(&tlb->key.vpid, &low, sizeof low);
     tlb->live = true;
     tlb->evictions = 0;
     set->by_key[hash] = (u8)(tlb - set->context);
@@ -358,17 +365,11 @@ struct tlb *tlb_context(struct cpu *cpu, enum tlb_role role)
 {
     if (!(cpu->cr0 & CR0_PG) || (role == TLB_SUPERVISOR && !(cpu->cr4 & CR4_SMAP)))
         role = TLB_SUPERVISOR_AC;
-    struct tlb_key key = {
-        .eptp = cpu->eptp,
-        .vpid = cpu->vpid,
-        .pcid = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0,
-        .role = role,
-        .guest = cpu->guest_mode,
-        .mode = paging_mode(cpu),
-    };
+    u16 pcid = cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0;
+    u64 low = tlb_key_low(cpu->vpid, pcid, role, cpu->guest_mode, paging_mode(cpu));
     struct tlb *tlb = cpu->tlb;
-    if (!tlb || !tlb_key_same(&tlb->key, &key))
-        tlb = tlb_find(cpu, &key);
+    if (!tlb || !tlb_key_is(&tlb->key, cpu->eptp, low))
+        tlb = tlb_find(cpu, cpu->eptp, low);
     tlb->used_at = ++cpu->contexts->clock;
     return tlb;
 }
