@@ -3,7 +3,7 @@
 #include "tap.inc"
 
 .set APIC, 0xfee00000
-.set FAR, 0x10000000
+.set FAR, 0x04000000
 
 .globl main
 main:
