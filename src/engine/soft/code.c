@@ -308,7 +308,7 @@ const u8 *code_find(struct cpu *cpu)
     struct block *block = block_find(cpu, linear, cpu->mode_word);
     struct tlb_jump *jump = tlb_jump_fill(cpu->tlb, linear, (void *)(uintptr_t)block->entry_memory);
     if (__atomic_load_n(&block->dropped, __ATOMIC_SEQ_CST)) // by another vCPU, which may have looked here too early
-        jump->rip = TLB_INVALID;
+        jump->rip = tlb_jump_invalid(cpu->tlb, jump);
     return block->entry_memory;
 }
 

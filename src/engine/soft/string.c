@@ -198,7 +198,8 @@ static u64 host_scas(const struct string *string, u64 value, const u8 *right, u6
 // the TLB knows. The number of bytes, or 0 when it is not so plain.
 static u64 string_plain(const struct cpu *cpu, const struct insn *insn)
 {
-    if (!insn->code64 || insn->bytes[0] != 0xf3 || insn->length > 3 || insn->address_size != 8 ||
+    bool bare = insn->length == 2 || (insn->length == 3 && (insn->bytes[1] & 0xf0) == 0x40);
+    if (!insn->code64 || insn->bytes[0] != 0xf3 || !bare || insn->address_size != 8 ||
         cpu->rflags & (FLAG_DF | FLAG_TF | FLAG_AC))
         return 0;
     u64 count = cpu->gpr[RCX], size = insn->bytes[insn->length - 1] & 1 ? insn->operand_size : 1;

@@ -54,20 +54,23 @@ static bool tlb_filter_has(const u64 filter[8], u64 page)
 
 static u64 tlb_large_bit(u64 linear) { return 1ull << (tlb_mix(linear >> 30) >> 58); }
 
-static void tlb_invalidate(struct tlb_entry *entry)
+static void tlb_invalidate(struct tlb *tlb, u64 index)
 {
-    entry->tag[ACCESS_READ] = entry->tag[ACCESS_WRITE] = entry->tag[ACCESS_EXECUTE] = TLB_INVALID;
+    struct tlb_entry *entry = &tlb->entry[index];
+    entry->tag[ACCESS_READ] = entry->tag[ACCESS_WRITE] = entry->tag[ACCESS_EXECUTE] = tlb_invalid_tag(index);
 }
 
 void tlb_clear_jumps(struct tlb *tlb)
 {
     if (tlb->jumps_filled <= TLB_JUMP_LOG) {
         for (u32 i = 0; i < tlb->jumps_filled; i++)
-            tlb->jump[tlb->jump_log[i]].rip = TLB_INVALID;
+            tlb->jump[tlb->jump_log[i]].rip = tlb_jump_invalid(tlb, &tlb->jump[tlb->jump_log[i]]);
     } else {
         struct tlb_jump *to = tlb->jump;
         u64 words = TLB_JUMPS * sizeof *to / sizeof(u64);
         __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(TLB_INVALID) : "memory");
+        for (unsigned way = 0; way < TLB_JUMP_WAYS; way++)
+            tlb->jump[way].rip = tlb_jump_invalid(tlb, &tlb->jump[way]);
     }
     tlb->jumps_filled = 0;
 }
@@ -75,12 +78,12 @@ void tlb_clear_jumps(struct tlb *tlb)
 struct tlb_jump *tlb_jump_fill(struct tlb *tlb, u64 linear, void *code)
 {
     struct tlb_jump *jump = tlb_jump_set(tlb, linear);
-    if (jump->rip != TLB_INVALID && (jump[1].rip == TLB_INVALID || tlb->jumps_filled & 1))
+    if (tlb_tag_valid(jump->rip) && (!tlb_tag_valid(jump[1].rip) || tlb->jumps_filled & 1))
         jump++;
     if (tlb->jumps_filled < TLB_JUMP_LOG)
         tlb->jump_log[tlb->jumps_filled] = (u16)(jump - tlb->jump);
     tlb->jumps_filled++;
-    __atomic_store_n(&jump->rip, TLB_INVALID, __ATOMIC_RELAXED); // never a tag with another's code
+    __atomic_store_n(&jump->rip, tlb_jump_invalid(tlb, jump), __ATOMIC_RELAXED); // never a tag with another's code
     __atomic_store_n(&jump->code, code, __ATOMIC_RELEASE);
     __atomic_store_n(&jump->rip, linear, __ATOMIC_SEQ_CST);
     return jump;
@@ -100,7 +103,7 @@ static bool tlb_writer_live(struct tlb_set *set, const struct tlb_writers *bucke
         return false;
     const struct tlb *tlb = &set->context[slot >> 16 & 0xff];
     u32 index = slot & 0xffff;
-    return tlb->entry[index].tag[ACCESS_WRITE] != TLB_INVALID && tlb_writers(set, tlb->note[index].gpa) == bucket;
+    return tlb_tag_valid(tlb->entry[index].tag[ACCESS_WRITE]) && tlb_writers(set, tlb->note[index].gpa) == bucket;
 }
 
 static void tlb_writer_add(struct tlb_set *set, const struct tlb *tlb, u64 index)
@@ -128,10 +131,10 @@ static void tlb_writers_search(struct tlb_set *set, struct tlb_writers *bucket, 
         for (u32 k = 0; k < tlb->logged; k++) {
             u64 index = tlb->log[k];
             u64 *tag = &tlb->entry[index].tag[ACCESS_WRITE];
-            if (*tag == TLB_INVALID)
+            if (!tlb_tag_valid(*tag))
                 continue;
             if (tlb->note[index].gpa == page)
-                *tag = TLB_INVALID;
+                *tag = tlb_invalid_tag(index);
             else if (tlb_writers(set, tlb->note[index].gpa) == bucket)
                 tlb_writer_add(set, tlb, index);
         }
@@ -151,18 +154,18 @@ void tlb_protect_page(struct cpu *cpu, u64 gpa)
         u32 slot = bucket->slot[i];
         const struct tlb *tlb = &set->context[slot >> 16 & 0xff];
         if (tlb_writer_live(set, bucket, slot) && tlb->note[slot & 0xffff].gpa == page) {
-            tlb->entry[slot & 0xffff].tag[ACCESS_WRITE] = TLB_INVALID;
+            tlb->entry[slot & 0xffff].tag[ACCESS_WRITE] = tlb_invalid_tag(slot & 0xffff);
             bucket->slot[i] = 0;
         }
     }
 }
 
 // Any thread. Entries are written in two steps, code first (code.c), so taking one away by its tag is safe beside that.
-static void tlb_forget_set(struct tlb_jump *jump, const void *code)
+static void tlb_forget_set(const struct tlb *tlb, struct tlb_jump *jump, const void *code)
 {
     for (unsigned way = 0; way < TLB_JUMP_WAYS; way++)
         if (__atomic_load_n(&jump[way].code, __ATOMIC_RELAXED) == code || !code)
-            __atomic_store_n(&jump[way].rip, TLB_INVALID, __ATOMIC_RELAXED);
+            __atomic_store_n(&jump[way].rip, tlb_jump_invalid(tlb, &jump[way]), __ATOMIC_RELAXED);
 }
 
 void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
@@ -171,7 +174,7 @@ void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
     unsigned count = set ? __atomic_load_n(&set->count, __ATOMIC_ACQUIRE) : 0;
     for (unsigned i = 0; i < count; i++)
         for (u64 page = 0; page < 8; page++) // whatever its linear page, the block is in one of these places
-            tlb_forget_set(tlb_jump_set(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
+            tlb_forget_set(&set->context[i], tlb_jump_set(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
 }
 
 void tlb_forget_code(struct cpu *cpu, const void *code)
@@ -205,7 +208,7 @@ static int tlb_map(struct cpu *cpu, struct tlb *tlb)
         .mask = ((1u << TLB_MIN_BITS) - 1) * sizeof(struct tlb_entry),
     };
     for (u64 i = 0; i < tlb_entries(tlb); i++)
-        tlb_invalidate(&tlb->entry[i]);
+        tlb_invalidate(tlb, i);
     tlb->jumps_filled = TLB_JUMP_LOG + 1; // nothing in it has been written yet
     tlb_clear_jumps(tlb);
     return 0;
@@ -267,7 +270,7 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
         struct tlb_note *note = &tlb->note[index];
         struct tlb_entry *entry = &tlb->entry[index];
         if (!keep_global || (note->flags & (TLB_NOTE_GLOBAL | TLB_NOTE_USED)) != (TLB_NOTE_GLOBAL | TLB_NOTE_USED)) {
-            tlb_invalidate(entry);
+            tlb_invalidate(tlb, index);
             note->flags = 0;
             continue;
         }
@@ -275,7 +278,7 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
         tlb->has_global = true;
         if (note->flags & (TLB_NOTE_LARGE | TLB_NOTE_HUGE))
             tlb->large_filter |= tlb_large_bit(note->linear);
-        if (entry->tag[ACCESS_EXECUTE] != TLB_INVALID) {
+        if (tlb_tag_valid(entry->tag[ACCESS_EXECUTE])) {
             tlb_filter_add(tlb->code_filter, note->linear);
             tlb->has_code = true;
         }
@@ -392,7 +395,7 @@ static void tlb_grow(struct cpu *cpu, struct tlb *tlb)
 {
     u64 entries = tlb_entries(tlb);
     for (u64 i = entries; i < 2 * entries; i++) {
-        tlb_invalidate(&tlb->entry[i]);
+        tlb_invalidate(tlb, i);
         tlb->note[i].flags = 0;
     }
     tlb->mask = (2 * entries - 1) * sizeof(struct tlb_entry);
@@ -402,10 +405,10 @@ static void tlb_grow(struct cpu *cpu, struct tlb *tlb)
             continue;
         tlb->entry[to] = tlb->entry[from];
         tlb->note[to] = tlb->note[from];
-        tlb_invalidate(&tlb->entry[from]);
+        tlb_invalidate(tlb, from);
         tlb->note[from].flags = 0;
         tlb->log[i] = (u16)to;
-        if (tlb->entry[to].tag[ACCESS_WRITE] != TLB_INVALID)
+        if (tlb_tag_valid(tlb->entry[to].tag[ACCESS_WRITE]))
             tlb_writer_add(cpu->contexts, tlb, to);
     }
     if (tlb == cpu->tlb)
@@ -465,7 +468,7 @@ void tlb_fill(struct cpu *cpu, struct tlb *tlb, u64 linear, u64 gpa, void *host,
         tlb_clear_jumps(tlb); // the guest changed the mapping and a new walk was faster than its flush
     entry->host = (u64)host & -(u64)PAGE_BYTES;
     for (unsigned access = ACCESS_READ; access <= ACCESS_EXECUTE; access++)
-        entry->tag[access] = allowed >> access & 1 ? page : TLB_INVALID;
+        entry->tag[access] = allowed >> access & 1 ? page : tlb_invalid_tag(index);
     *note = (struct tlb_note){.linear = page, .gpa = gpa, .flags = note_flags | TLB_NOTE_USED | TLB_NOTE_LOGGED};
     if (execute) {
         tlb->has_code = true;
@@ -522,7 +525,7 @@ void tlb_flush_eptp(struct cpu *cpu, u64 eptp)
 
 static void tlb_drop(struct tlb *tlb, u64 index)
 {
-    tlb_invalidate(&tlb->entry[index]);
+    tlb_invalidate(tlb, index);
     tlb->note[index].flags &= TLB_NOTE_LOGGED;
 }
 

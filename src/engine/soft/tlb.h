@@ -16,10 +16,12 @@ struct cpu;
 
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
 
-#define TLB_INVALID ((u64)1 << 63) // not canonical minus at most 4095: no canonical address is within 4096 of it
+// No canonical address is within 4096 of it. But a guest may try others: those that it would match all lead to entry 0, which
+// therefore has another invalid tag, whose matches all lead to entry 1 (and likewise for sets of the jump cache).
+#define TLB_INVALID ((u64)1 << 63)
 
 struct tlb_entry {
-    u64 tag[3]; // by enum access: the linear page address, or TLB_INVALID
+    u64 tag[3]; // by enum access: the linear page address, or tlb_invalid_tag
     u64 host;   // host address of the page; undefined when all tags are invalid
 };
 static_assert(sizeof(struct tlb_entry) == 32, "generated code shifts by 5");
@@ -42,7 +44,7 @@ struct tlb_note {
 // for every indirect branch. A valid entry implies that its page had an ACCESS_EXECUTE tag when it was made, and no flush
 // since that covered the page: the flushes clear the cache (tlb_clear_jumps). A tag that is merely evicted says nothing.
 struct tlb_jump {
-    u64 rip;  // linear address (CS base added) or TLB_INVALID
+    u64 rip;  // linear address (CS base added), or tlb_jump_invalid
     void *code;
 };
 
@@ -91,6 +93,14 @@ struct tlb {
     u64 code_filter[8];      // linear pages that had an execute tag
     struct tlb_key key;
 };
+
+static inline u64 tlb_invalid_tag(u64 index) { return index ? TLB_INVALID : TLB_INVALID | PAGE_BYTES; }
+static inline bool tlb_tag_valid(u64 tag) { return tag >> 62 != 2; }
+
+static inline u64 tlb_jump_invalid(const struct tlb *tlb, const struct tlb_jump *jump)
+{
+    return jump - tlb->jump < TLB_JUMP_WAYS ? TLB_INVALID | 1 : TLB_INVALID;
+}
 
 // The first way of the set for a linear address.
 static inline struct tlb_jump *tlb_jump_set(const struct tlb *tlb, u64 linear)
