@@ -63,7 +63,7 @@ static void random_chase(uint64_t n)
     sink = at;
 }
 
-[[gnu::target("aes,sse4.1")]] static void aes(uint64_t n)
+__attribute__((target("aes,sse4.1"))) static void aes(uint64_t n)
 {
     __m128i *block = (__m128i *)memory, x = _mm_set1_epi32(7);
     for (uint64_t i = 0; i < n; i++) {
@@ -77,7 +77,7 @@ static void random_chase(uint64_t n)
     sink = (uint64_t)_mm_extract_epi64(x, 0);
 }
 
-[[gnu::target("avx2")]] static void avx2(uint64_t n)
+__attribute__((target("avx2"))) static void avx2(uint64_t n)
 {
     __m256i *block = (__m256i *)memory, sum = _mm256_set1_epi32(3);
     for (uint64_t i = 0; i < n; i++) {
@@ -89,7 +89,7 @@ static void random_chase(uint64_t n)
     sink = (uint64_t)_mm256_extract_epi64(sum, 0);
 }
 
-[[gnu::target("sha,sse4.1")]] static void sha_ni(uint64_t n)
+__attribute__((target("sha,sse4.1"))) static void sha_ni(uint64_t n)
 {
     __m128i *block = (__m128i *)memory, a = _mm_set1_epi32(1), b = _mm_set1_epi32(2);
     for (uint64_t i = 0; i < n; i++) {

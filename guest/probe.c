@@ -51,7 +51,7 @@ static int debug_exit(const char *number)
     return 1; // still here: the VM has no such port
 }
 
-[[gnu::used, gnu::noreturn]] static void start(const long *stack)
+__attribute__((used, noreturn)) static void start(const long *stack)
 {
     char *const *arguments = (char *const *)(stack + 1);
     int status = 2;

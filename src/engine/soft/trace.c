@@ -8,6 +8,7 @@
 #include "engine/soft/fpu.h"
 #include "engine/soft/vmx/vmx.h"
 
+__attribute__((format(printf, 3, 0)))
 static void trace_write(const struct cpu *cpu, const char *room, const char *format, va_list arguments)
 {
     fpu_save((struct cpu *)(uintptr_t)cpu); // stdio has vector code
