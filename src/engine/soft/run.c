@@ -184,7 +184,7 @@ void run_inline(struct cpu *cpu, u32 insn_id)
     cpu->code_changed = false;
     u64 flags = cpu->rflags;
     system_execute(cpu, insn);
-    bool let_in = cpu->rflags & ~flags & FLAG_IF && (cpu->guest_mode || event_waits(cpu));
+    bool let_in = cpu->rflags & ~flags & FLAG_IF && (vmx_watches_interruptibility(cpu) || event_waits(cpu));
     bool elsewhere = cpu->rip != next || cpu->mode_word != mode || cpu->code_changed || cpu->leave || cpu->rflags & FLAG_TF;
     if (UNLIKELY(let_in || elsewhere || cpu->mmio_reads || cpu->mmio_writes || !publish(cpu)))
         cpu_resume(cpu);
@@ -280,7 +280,7 @@ static bool shadow_matters(struct cpu *cpu)
 {
     if (LIKELY(!(cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI))))
         return false;
-    return cpu->interruptibility & BLOCKING_MOV_SS || cpu->guest_mode || cpu->nmi_pending || cpu->extint_pending ||
+    return cpu->interruptibility & BLOCKING_MOV_SS || vmx_watches_interruptibility(cpu) || cpu->nmi_pending || cpu->extint_pending ||
            lapic_pending(cpu) >= 0;
 }
 

@@ -129,6 +129,12 @@ static inline bool vmx_single_step(const struct cpu *cpu)
     return cpu->guest_mode && cpu->vmx->cpu & CPU_MONITOR_TRAP;
 }
 
+// Something of VT-x is due the moment the guest can be interrupted: its run is to be looked at when RFLAGS.IF or a shadow changes.
+static inline bool vmx_watches_interruptibility(const struct cpu *cpu)
+{
+    return cpu->guest_mode && (cpu->vmx->cpu & (CPU_INTERRUPT_WINDOW | CPU_NMI_WINDOW) || cpu->vmx->cpu2 & CPU2_INTERRUPT_DELIVERY);
+}
+
 // Virtual NMIs: BLOCKING_NMI stands for virtual-NMI blocking, and real NMIs are never blocked.
 static inline bool vmx_virtual_nmis(const struct cpu *cpu) { return cpu->guest_mode && cpu->vmx->pin & PIN_VIRTUAL_NMI; }
 
