@@ -46,8 +46,8 @@ struct engine {
     int (*open)(const struct engine_config *config, struct engine_vm **vm, struct error *error);
     void (*close)(struct engine_vm *vm); // after all vCPUs were destroyed
 
-    // Any thread. KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_SIGNAL_MSI, KVM_SET_GSI_ROUTING, KVM_IOEVENTFD,
-    // KVM_IRQFD, KVM_CHECK_EXTENSION, KVM_GET_SUPPORTED_CPUID (what this VM may show its guest), KVM_GET/SET_CLOCK.
+    // Any thread. KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_SIGNAL_MSI, KVM_SET_GSI_ROUTING, KVM_CHECK_EXTENSION,
+    // KVM_GET_SUPPORTED_CPUID (what this VM may show its guest). -ENOTTY where an engine does not know a request.
     int (*vm_ioctl)(struct engine_vm *vm, unsigned long request, void *argument);
 
     int (*vcpu_create)(struct engine_vm *vm, unsigned id, struct engine_vcpu **vcpu, struct error *error);
@@ -58,7 +58,7 @@ struct engine {
 
     // The vCPU's own thread. KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, FPU,
     // XSAVE, XCRS, MSRS, LAPIC, VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2,
-    // KVM_INTERRUPT, KVM_NMI, KVM_SET_GUEST_DEBUG, KVM_TRANSLATE, KVM_GET/SET_TSC_KHZ.
+    // KVM_INTERRUPT, KVM_NMI, KVM_TRANSLATE, KVM_GET_TSC_KHZ. -ENOTTY for others.
     int (*vcpu_ioctl)(struct engine_vcpu *vcpu, unsigned long request, void *argument);
 
     // Any thread: the vCPU leaves KVM_RUN with -EINTR soon (or at once the next time it enters). Never blocks.
