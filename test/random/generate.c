@@ -16,7 +16,8 @@ struct maker {
     ZydisDecoder decoder;
     u32 fixed;  // registers that earlier instructions' operands depend on
     u32 pinned; // registers that must stay as they are
-    bool x87;   // there has been an x87 instruction
+    bool x87;   // there has been an x87 instruction,
+    bool branches; // a branch
 };
 
 // ---- bytes ----
@@ -31,7 +32,7 @@ static u8 modrm(struct random *r)
     return random_percent(r, 50) ? byte | 0xc0 : byte;
 }
 
-static unsigned legacy_prefixes(struct random *r, bool code32, u8 *b)
+static unsigned legacy_prefixes(struct random *r, bool code64, u8 *b)
 {
     unsigned n = 0;
     if (random_percent(r, 20))
@@ -44,7 +45,7 @@ static unsigned legacy_prefixes(struct random *r, bool code32, u8 *b)
         b[n++] = pick(r, (const u8[]){0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65}, 6);
     if (random_percent(r, 4))
         b[n++] = 0xf0;
-    if (!code32 && random_percent(r, 50))
+    if (code64 && random_percent(r, 50))
         b[n++] = 0x40 | random_below(r, 16);
     return n;
 }
@@ -118,7 +119,7 @@ static unsigned favourite(struct random *r, u8 *b, enum test_class class)
     return n;
 }
 
-static void draw(struct random *r, bool code32, enum test_class class, u8 b[INSN_BYTES])
+static void draw(struct random *r, bool code64, enum test_class class, u8 b[INSN_BYTES])
 {
     unsigned n = 0, kind = random_below(r, 100);
     if (class == CLASS_VECTOR)
@@ -126,14 +127,14 @@ static void draw(struct random *r, bool code32, enum test_class class, u8 b[INSN
     if (class == CLASS_ALL && random_percent(r, 6))
         class = CLASS_STRING + random_below(r, 2);
     if (class == CLASS_STRING || class == CLASS_STACK || class == CLASS_FLOW || class == CLASS_STATE || class == CLASS_X87) {
-        n = legacy_prefixes(r, code32, b);
+        n = legacy_prefixes(r, code64, b);
         n += favourite(r, b + n, class);
     } else if (kind < 30) {
-        n = legacy_prefixes(r, code32, b);
+        n = legacy_prefixes(r, code64, b);
         b[n++] = any(r);
         b[n++] = modrm(r);
     } else if (kind < 60) {
-        n = legacy_prefixes(r, code32, b);
+        n = legacy_prefixes(r, code64, b);
         b[n++] = 0x0f;
         unsigned map = random_below(r, 10);
         if (map >= 7)
@@ -357,15 +358,19 @@ static void set_gpr(struct maker *m, unsigned reg, u64 value)
     m->fixed |= 1u << reg;
 }
 
-static u64 segment_base(ZydisRegister segment)
+static u64 segment_base(const struct test *test, ZydisRegister segment)
 {
-    return segment == ZYDIS_REGISTER_FS ? FS_BASE : segment == ZYDIS_REGISTER_GS ? GS_BASE : 0;
+    if (segment == ZYDIS_REGISTER_FS || segment == ZYDIS_REGISTER_GS)
+        return segment == ZYDIS_REGISTER_FS ? FS_BASE : GS_BASE;
+    if (test->bits != 16)
+        return 0;
+    return segment == ZYDIS_REGISTER_CS ? code_base(test) : DATA_BASE;
 }
 
 static void patch_displacement(const ZydisDecodedInstruction *insn, u8 *bytes, u64 value)
 {
-    if (insn->raw.disp.size == 32)
-        memcpy(bytes + insn->raw.disp.offset, &value, 4);
+    if (insn->raw.disp.size >= 16)
+        memcpy(bytes + insn->raw.disp.offset, &value, insn->raw.disp.size / 8);
 }
 
 // Index elements of a gather or scatter: small enough to stay in the region with most bases.
@@ -393,25 +398,25 @@ static void bend_vsib(struct maker *m, const ZydisDecodedOperand *op, u64 target
     }
     unsigned base = gpr_number(op->mem.base);
     if (base < 16)
-        set_gpr(m, base, target - (u64)op->mem.disp.value - segment_base(op->mem.segment));
+        set_gpr(m, base, target - (u64)op->mem.disp.value - segment_base(m->test, op->mem.segment));
 }
 
 static void bend_memory(struct maker *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op, u8 *bytes, u64 rip)
 {
     struct random *r = &m->random;
     unsigned size = op->size / 8;
-    u64 target = random_target(m, size ? size : 1) - segment_base(op->mem.segment);
+    u64 target = random_target(m, size ? size : 1) - segment_base(m->test, op->mem.segment);
     unsigned base = gpr_number(op->mem.base), index = gpr_number(op->mem.index);
     u64 displacement = (u64)op->mem.disp.value;
     bool atomic = insn->attributes & (ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_XACQUIRE) || insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
     if (atomic && random_next(r) % 500) // Linux makes those that cross cache lines wait for a hundredth of a second
         target &= ~(u64)15;
     if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
-        bend_vsib(m, op, target + segment_base(op->mem.segment));
+        bend_vsib(m, op, target + segment_base(m->test, op->mem.segment));
         return;
     }
     if (size > 256 && random_percent(r, 85)) // FXSAVE and XSAVE areas: the prepared ones
-        target = DATA_BASE + PAGE_BYTES * random_below(r, 2) - segment_base(op->mem.segment);
+        target = DATA_BASE + PAGE_BYTES * random_below(r, 2) - segment_base(m->test, op->mem.segment);
     if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
         patch_displacement(insn, bytes, target - rip - insn->length);
         return;
@@ -424,7 +429,7 @@ static void bend_memory(struct maker *m, const ZydisDecodedInstruction *insn, co
         displacement = (u64)(s64)(s16)random_next(r);
         patch_displacement(insn, bytes, displacement);
     }
-    u64 noise = insn->address_width == 32 && !m->test->code32 ? random_next(r) << 32 : 0;
+    u64 noise = insn->address_width == 32 && m->test->bits == 64 ? random_next(r) << 32 : 0;
     if (base == 16 || (base == index && index < 16)) {
         unsigned factor = op->mem.scale + (base == index);
         set_gpr(m, index, (target - displacement) / factor | noise);
@@ -443,12 +448,13 @@ static void bend_string(struct maker *m, const ZydisDecodedInstruction *insn)
 {
     struct random *r = &m->random;
     struct state *s = &m->test->before;
-    u64 noise = insn->address_width == 32 && !m->test->code32 && random_percent(r, 50) ? random_next(r) << 32 : 0;
+    u64 noise = insn->address_width == 32 && m->test->bits == 64 && random_percent(r, 50) ? random_next(r) << 32 : 0;
     u64 near = random_percent(r, 30) ? (u64)(s64)(s8)random_next(r) : 0;
     u64 rsi = random_target(m, insn->operand_width / 8);
     u64 rdi = near ? rsi + near : random_target(m, insn->operand_width / 8);
-    set_gpr(m, 6, rsi ^ noise);
-    set_gpr(m, 7, rdi ^ noise);
+    u64 base = segment_base(m->test, ZYDIS_REGISTER_DS);
+    set_gpr(m, 6, (rsi - base) ^ noise);
+    set_gpr(m, 7, (rdi - base) ^ noise);
     if (random_percent(r, 90))
         s->gpr[1] = random_below(r, random_percent(r, 80) ? 40 : 5000) | (random_percent(r, 50) ? noise : 0);
 }
@@ -468,7 +474,7 @@ static void bend(struct maker *m, const ZydisDecodedInstruction *insn, const Zyd
         if (operand[i].type != ZYDIS_OPERAND_TYPE_MEMORY || operand[i].mem.type == ZYDIS_MEMOP_TYPE_AGEN)
             continue;
         if (operand[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
-            (operand[i].mem.base == ZYDIS_REGISTER_RSP || operand[i].mem.base == ZYDIS_REGISTER_ESP))
+            gpr_number(operand[i].mem.base) == 4)
             continue; // the stack has its place already
         bend_memory(m, insn, &operand[i], bytes, rip);
     }
@@ -507,7 +513,7 @@ static bool add_insn(struct maker *m)
     bool x87 = m->x87;
     for (unsigned tries = 0; tries < TRIES; tries++) {
         u8 *b = test->bytes + test->length;
-        draw(&m->random, test->code32, m->options->class, b);
+        draw(&m->random, test->bits == 64, m->options->class, b);
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&m->decoder, b, INSN_BYTES, &insn, operand)))
             continue;
         const struct opcode *opcode = opcode_of(&insn, operand);
@@ -521,7 +527,8 @@ static bool add_insn(struct maker *m)
         test->undefined = undefined_after(test->undefined, &insn, opcode);
         test->undefined_once |= test->undefined;
         test->pointers |= x87 && opcode->class == OPCODE_SYSTEM;
-        x87 |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU;
+        x87 |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU || insn.meta.category == ZYDIS_CATEGORY_FCMOV;
+        m->branches |= insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
         m->x87 = x87;
         test->length += insn.length;
         test->insns++;
@@ -536,27 +543,35 @@ void generate_test(struct test *test, const struct options *options, u64 number,
     struct random *r = &m.random;
     random_next(r);
     test->number = number;
-    test->code32 = options->bits == 32 || (options->bits == 0 && random_percent(r, 25));
+    test->bits = options->bits ? options->bits : random_percent(r, 25) ? 32 : 64;
     test->insns = test->length = 0;
     test->undefined = test->undefined_once = 0;
     test->pointers = false;
     struct state *s = &test->before;
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = random_value(r);
-    s->gpr[4] = DATA_BASE + 512 + (random_below(r, DATA_WRITABLE - 1024) & (random_percent(r, 90) ? ~7u : ~0u));
-    s->gpr[5] = random_percent(r, 50) ? DATA_BASE + 512 + random_below(r, DATA_WRITABLE - 1024) : s->gpr[5];
+    test->before.rip = rip;
+    u64 stack = segment_base(test, ZYDIS_REGISTER_SS) ? 512 : DATA_BASE + 512;
+    s->gpr[4] = stack + (random_below(r, DATA_WRITABLE - 1024) & (random_percent(r, 90) ? ~7u : ~0u));
+    s->gpr[5] = random_percent(r, 50) ? stack + random_below(r, DATA_WRITABLE - 1024) : s->gpr[5];
     s->flags = 0x202 | (random_next(r) & 0x8d5) | (random_percent(r, 20) ? 0x400 : 0);
-    bool crossing = (rip & (PAGE_BYTES - 1)) == PAGE_BYTES - SLOT_BYTES;
+    if (random_percent(r, 3))
+        s->flags |= 0x100; // TF
+    bool segment_end = test->bits == 16 && (rip & 0xffff) == 0x10000 - SLOT_BYTES;
+    bool crossing = (rip & (PAGE_BYTES - 1)) == PAGE_BYTES - SLOT_BYTES && !segment_end;
     s->rip = crossing ? rip + SLOT_BYTES - 1 - random_below(r, 14) : rip;
     random_vectors(r, &s->vectors);
-    ZydisDecoderInit(&m.decoder, test->code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64,
-                     test->code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64);
+    decoder_init(&m.decoder, test->bits);
     unsigned count = 1 + random_below(r, options->insns);
     while (count-- && add_insn(&m))
         ;
-    if (test->code32)
+    if (m.branches) // which may lead around what defines them again
+        test->undefined |= test->undefined_once;
+    if (test->bits != 64)
         for (unsigned i = 0; i < 16; i++)
             s->gpr[i] = i < 8 ? (u32)s->gpr[i] : s->gpr[i];
+    if (test->bits == 16)
+        s->gpr[4] &= 0xffff;
     memset(test->bytes + test->length, 0xcc, CASE_CODE - test->length);
 }
 

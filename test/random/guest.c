@@ -14,10 +14,10 @@
 #define KERNEL_BASE 0xffff800000000000ull
 enum {
     RAM_BYTES = 4 << 20, TABLES_GPA = 0x10000, TABLES_END = 0x20000, GDT_GPA = 0x20000, IDT_GPA = 0x21000, TSS_GPA = 0x22000,
-    STACK_GPA = 0x23000, STACK_TOP = 0x24000, HANDLER_GPA = 0x24000, GO_GPA = 0x25000, FRAME_GPA = 0x23100,
-    CODE_GPA = 0x100000, DATA_GPA = 0x200000, KERNEL_END = 0x26000, HANDLER_STEP = 16, VECTORS = 32,
+    STACK_GPA = 0x23000, STACK_TOP = 0x24000, HANDLER_GPA = 0x24000, GO_GPA = 0x25000, FRAME_GPA = 0x23100, FRAME_ALIAS = 0x8100,
+    CODE_GPA = 0x100000, DATA_GPA = 0x200000, LDT_GPA = 0x26000, KERNEL_END = 0x27000, HANDLER_STEP = 16, VECTORS = 32,
 };
-enum { KERNEL_CS = 0x10, KERNEL_DS = 0x18, TSS_SELECTOR = 0x40 };
+enum { KERNEL_CS = 0x10, KERNEL_DS = 0x18, TSS_SELECTOR = 0x40, LDT_SELECTOR = 0x50 };
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40 };
 #define PTE_NX (1ull << 63)
 
@@ -69,16 +69,26 @@ static void map_all(void)
     guest.tables = TABLES_GPA + PAGE_BYTES;
     for (u64 gpa = GDT_GPA; gpa < KERNEL_END; gpa += PAGE_BYTES)
         map_page(KERNEL_BASE + gpa, gpa, PTE_W);
+    map_page((KERNEL_BASE + FRAME_ALIAS) & -(u64)PAGE_BYTES, STACK_GPA, PTE_W);
     for (u64 i = 0; i < CODE_REGION; i += PAGE_BYTES)
-        map_page(CODE_BASE + i, CODE_GPA + i, PTE_U | PTE_W);
+        map_page(CODE_BASE + i, CODE_GPA + i, PTE_U);
     for (u64 i = 0; i < DATA_MAPPED; i += PAGE_BYTES)
         map_page(DATA_BASE + i, DATA_GPA + i, PTE_NX | PTE_U | (i < DATA_WRITABLE ? PTE_W : 0));
 }
 
 static u64 descriptor(u64 access) { return 0xffff | 0xfull << 48 | access << 40; }
 
+static u64 small_descriptor(u64 base, u64 limit, u64 access)
+{
+    return (limit & 0xffff) | (base & 0xffffff) << 16 | access << 40 | (base >> 24 & 0xff) << 56;
+}
+
 static void write_kernel(void)
 {
+    u64 *ldt = (u64 *)(guest.ram + LDT_GPA);
+    for (u64 i = 0; i < LDT_CODES; i++)
+        ldt[i] = small_descriptor(CODE_BASE + (i << 16), 0xffff, 0xfb);
+    ldt[LDT_CODES] = small_descriptor(DATA_BASE, LDT_DATA_LIMIT, 0xf3);
     u64 *gdt = (u64 *)(guest.ram + GDT_GPA), tss = KERNEL_BASE + TSS_GPA, stack = KERNEL_BASE + STACK_TOP;
     gdt[KERNEL_CS / 8] = descriptor(0xa09b);
     gdt[KERNEL_DS / 8] = descriptor(0xc093);
@@ -107,13 +117,19 @@ static struct kvm_segment segment(u16 selector, u64 access, u64 base)
     };
 }
 
-static void set_system_registers(void)
+static void set_system_registers(unsigned bits)
 {
     struct kvm_sregs sregs;
     vcpu("KVM_GET_SREGS", KVM_GET_SREGS, &sregs);
     sregs.cs = segment(KERNEL_CS, 0xa09b, 0);
     sregs.ss = segment(KERNEL_DS, 0xc093, 0);
     sregs.ds = sregs.es = segment(USER_DS, 0xc0f3, 0);
+    if (bits == 16) {
+        sregs.ds = sregs.es = segment(LDT_DATA, 0xf3, DATA_BASE);
+        sregs.ds.limit = sregs.es.limit = LDT_DATA_LIMIT;
+    }
+    sregs.ldt = segment(LDT_SELECTOR, 0x82, KERNEL_BASE + LDT_GPA);
+    sregs.ldt.limit = 0xff;
     sregs.fs = segment(USER_DS, 0xc0f3, FS_BASE);
     sregs.gs = segment(USER_DS, 0xc0f3, GS_BASE);
     sregs.tr = segment(TSS_SELECTOR, 0x8b, KERNEL_BASE + TSS_GPA);
@@ -127,7 +143,7 @@ static void set_system_registers(void)
     vcpu("KVM_SET_SREGS", KVM_SET_SREGS, &sregs);
 }
 
-void guest_create(void)
+void guest_create(unsigned bits)
 {
     struct engine_config config = {.vendor = ENGINE_VENDOR_INTEL, .vcpus = 1, .trace_fd = -1};
     struct error error = {0};
@@ -156,7 +172,7 @@ void guest_create(void)
     vcpu("KVM_SET_CPUID2", KVM_SET_CPUID2, &cpuid);
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0].value = 0xe7};
     vcpu("KVM_SET_XCRS", KVM_SET_XCRS, &xcrs);
-    set_system_registers();
+    set_system_registers(bits);
 }
 
 void guest_begin(const struct test *tests, unsigned count, const u8 data[DATA_MAPPED])
@@ -185,10 +201,11 @@ static void enter(const struct test *test)
     static struct kvm_xsave xsave;
     struct kvm_regs regs = {.rip = KERNEL_BASE + GO_GPA, .rflags = 2};
     struct state state = test->before;
-    u64 frame[5] = {state.rip, test->code32 ? USER_CS32 : USER_CS64, state.flags, state.gpr[4], USER_DS};
+    u64 code = test->bits == 64 ? USER_CS64 : test->bits == 32 ? USER_CS32 : ldt_code(state.rip);
+    u64 frame[5] = {state.rip - code_base(test), code, state.flags, state.gpr[4], test->bits == 16 ? LDT_DATA : USER_DS};
     memcpy(guest.ram + FRAME_GPA, frame, sizeof frame);
     memcpy(xsave.region, &state.vectors, sizeof state.vectors);
-    state.gpr[4] = KERNEL_BASE + FRAME_GPA;
+    state.gpr[4] = KERNEL_BASE + FRAME_ALIAS; // IRETQ to a 16-bit stack keeps bits 31:16, which Linux makes to be the program's
     exchange_registers(state.gpr, &regs, true);
     vcpu("KVM_SET_REGS", KVM_SET_REGS, &regs);
     vcpu("KVM_SET_XSAVE", KVM_SET_XSAVE, &xsave);
@@ -207,7 +224,7 @@ static void leave(struct test *test, unsigned vector)
     exchange_registers(state->gpr, &regs, false);
     u64 frame[6];
     memcpy(frame, guest.ram + STACK_TOP - sizeof frame, sizeof frame);
-    state->rip = frame[1];
+    state->rip = frame[1] + code_base(test);
     state->flags = frame[3];
     state->gpr[4] = frame[4];
     state->vector = vector;

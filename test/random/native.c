@@ -1,7 +1,7 @@
 // The bare machine's side: a chain of signals. Each case ends in an exception, whose signal frame holds the complete state it left;
 // the handler stores that, puts the next case's state into the frame and returns into it. So a case costs one signal, nothing is
 // lost between, and 32-bit code is only another CS in the frame.
-#include <asm/prctl.h>
+#include <asm/ldt.h>
 #include <immintrin.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,7 +55,7 @@ static void store_result(struct test *test, const ucontext_t *context)
     copy(&state->vectors, frame, sizeof state->vectors);
     for (unsigned i = 0; i < 16; i++)
         state->gpr[i] = (u64)context->uc_mcontext.gregs[register_order[i]];
-    state->rip = (u64)context->uc_mcontext.gregs[REG_RIP];
+    state->rip = (u64)context->uc_mcontext.gregs[REG_RIP] + code_base(test);
     state->flags = (u64)context->uc_mcontext.gregs[REG_EFL];
     state->vector = (u32)context->uc_mcontext.gregs[REG_TRAPNO];
     state->error = (u32)context->uc_mcontext.gregs[REG_ERR];
@@ -81,10 +81,11 @@ static void load_state(const struct test *test, ucontext_t *context)
     copy(frame + 512, &frame_bv, 8);
     for (unsigned i = 0; i < 16; i++)
         context->uc_mcontext.gregs[register_order[i]] = (greg_t)state->gpr[i];
-    context->uc_mcontext.gregs[REG_RIP] = (greg_t)state->rip;
+    context->uc_mcontext.gregs[REG_RIP] = (greg_t)(state->rip - code_base(test));
     context->uc_mcontext.gregs[REG_EFL] = (greg_t)state->flags;
-    u64 selectors = test->code32 ? USER_CS32 : USER_CS64;
-    context->uc_mcontext.gregs[REG_CSGSFS] = (greg_t)(selectors | (u64)USER_DS << 48);
+    u64 code = test->bits == 64 ? USER_CS64 : test->bits == 32 ? USER_CS32 : ldt_code(state->rip);
+    u64 stack = test->bits == 16 ? LDT_DATA : USER_DS;
+    context->uc_mcontext.gregs[REG_CSGSFS] = (greg_t)(code | stack << 48);
 }
 
 static void handler(int number, siginfo_t *info, void *opaque)
@@ -127,17 +128,33 @@ static void *map(u64 address, size_t bytes, int protection)
     return p;
 }
 
-void native_create(void)
+static void ldt_set(unsigned entry, u64 base, unsigned limit, bool code)
+{
+    struct user_desc segment = {
+        .entry_number = entry, .base_addr = (unsigned)base, .limit = limit, .contents = code ? MODIFY_LDT_CONTENTS_CODE : 0, .useable = 1,
+    };
+    if (syscall(SYS_modify_ldt, 1, &segment, sizeof segment) != 0) {
+        perror("random: modify_ldt");
+        exit(2);
+    }
+}
+
+void native_create(unsigned bits)
 {
     chain.data = map(DATA_BASE, DATA_MAPPED, PROT_READ | PROT_WRITE);
-    chain.code = map(CODE_BASE, CODE_REGION, PROT_READ | PROT_WRITE | PROT_EXEC);
+    chain.code = map(CODE_BASE, CODE_REGION, PROT_READ | PROT_WRITE);
     chain.memory = malloc((size_t)BATCH * DATA_WRITABLE);
     chain.stack = malloc(STACK_BYTES);
     if (!chain.memory || !chain.stack)
         abort();
     // 32-bit code addresses memory through segments; in 64-bit mode the selectors do not matter. Loading FS clears its base.
     u64 fs_base = _readfsbase_u64();
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs; wrfsbase %1" : : "r"(USER_DS), "r"(fs_base));
+    __asm__ volatile("mov %0, %%fs; mov %0, %%gs; wrfsbase %1" : : "r"(USER_DS), "r"(fs_base));
+    for (unsigned i = 0; i < LDT_CODES && bits == 16; i++)
+        ldt_set(i, CODE_BASE + ((u64)i << 16), 0xffff, true);
+    if (bits == 16)
+        ldt_set(LDT_CODES, DATA_BASE, LDT_DATA_LIMIT, false);
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(bits == 16 ? (int)LDT_DATA : (int)USER_DS));
 }
 
 void native_set_memory(const u8 data[DATA_MAPPED])
@@ -152,9 +169,11 @@ void native_run(struct test *tests, unsigned count)
 {
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK}, old[ARRAY_SIZE(signals)];
     stack_t stack = {.ss_sp = chain.stack, .ss_size = STACK_BYTES}, old_stack;
+    mprotect(chain.code, CODE_REGION, PROT_READ | PROT_WRITE);
     memset(chain.code, 0xcc, CODE_REGION);
     for (unsigned i = 0; i < count; i++)
         memcpy(chain.code + (tests[i].before.rip - CODE_BASE), tests[i].bytes, tests[i].length);
+    mprotect(chain.code, CODE_REGION, PROT_READ | PROT_EXEC);
     chain.tests = tests;
     chain.count = count;
     chain.next = 0;

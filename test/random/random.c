@@ -1,6 +1,6 @@
 // The program: draws cases in batches, runs each batch on both sides, shows what differs. Exit status 0: nothing differs.
 //
-//   random [--seed N] [--first N] [--cases N] [--class all|copy|stack|flow|string|state|system|vector|x87] [--bits 32|64]
+//   random [--seed N] [--first N] [--cases N] [--class all|copy|stack|flow|string|state|system|vector|x87] [--bits 16|32|64]
 //          [--insns N] [--native] [--keep-going] [--verbose]
 #include <Zydis/Zydis.h>
 #include <cpuid.h>
@@ -35,9 +35,10 @@ static unsigned generate_batch(struct run *run, u64 number)
 
 static unsigned mnemonic(const struct test *test)
 {
-    ZydisDisassembledInstruction insn;
-    ZydisMachineMode mode = test->code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64;
-    return ZYAN_SUCCESS(ZydisDisassembleIntel(mode, 0, test->bytes, test->length, &insn)) ? insn.info.mnemonic : 0;
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction insn;
+    decoder_init(&decoder, test->bits);
+    return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, test->bytes, test->length, &insn)) ? insn.mnemonic : 0;
 }
 
 static void check(struct run *run, struct test *test, const u8 *soft_memory)
@@ -96,7 +97,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 's': o->seed = strtoull(optarg, NULL, 0); break;
         case 'f': o->first = strtoull(optarg, NULL, 0); break;
         case 'n': o->cases = strtoull(optarg, NULL, 0); break;
-        case 'b': o->bits = atoi(optarg); break;
+        case 'b': o->bits = (unsigned)atoi(optarg); break;
         case 'i': o->insns = (unsigned)atoi(optarg); break;
         case 'N': o->native_only = true; break;
         case 'k': o->keep_going = true; break;
@@ -111,6 +112,8 @@ static bool parse(int argc, char **argv, struct options *o)
         default: return false;
         }
     }
+    if (o->bits != 0 && o->bits != 16 && o->bits != 32 && o->bits != 64)
+        return false;
     return o->insns >= 1 && o->insns <= CASE_INSNS && optind == argc;
 }
 
@@ -148,9 +151,9 @@ int main(int argc, char **argv)
     run.tests = aligned_alloc(64, sizeof(struct test) * BATCH);
     if (!run.tests)
         return 2;
-    native_create();
+    native_create(run.options.bits);
     if (!run.options.native_only)
-        guest_create();
+        guest_create(run.options.bits);
     double start = seconds();
     for (u64 number = run.options.first; run.done < run.options.cases && (!run.different || run.options.keep_going);) {
         struct random random = {run.options.seed ^ number / BATCH};

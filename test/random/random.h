@@ -26,6 +26,11 @@ static inline u64 slot_address(unsigned index)
 // Selectors as Linux gives them to processes, which the guest's GDT has too.
 enum { USER_CS32 = 0x23, USER_DS = 0x2b, USER_CS64 = 0x33 };
 
+// 16-bit code has segments of its own in an LDT, and a run has either it or the others: one code segment for each 64 KiB of the code
+// region, and one data segment that begins with the data region and ends in its read-only page.
+enum { LDT_CODES = CODE_REGION >> 16, LDT_DATA = LDT_CODES << 3 | 7, LDT_DATA_LIMIT = DATA_WRITABLE + 0x7ff };
+static inline u16 ldt_code(u64 rip) { return (u16)((rip - CODE_BASE) >> 16 << 3 | 7); }
+
 // The XSAVE area in standard format, as KVM_GET_XSAVE and signal frames have it.
 struct vectors {
     u16 fcw, fsw;
@@ -59,7 +64,7 @@ enum test_class {
 
 struct test {
     u64 number;              // with the seed, it makes the case
-    bool code32;
+    unsigned bits;           // of the code segment: 16, 32, 64
     unsigned insns, length;
     u8 bytes[CASE_CODE];
     u32 undefined;           // flags that no manual defines, at the end
@@ -86,25 +91,31 @@ static inline bool random_percent(struct random *random, unsigned percent) { ret
 struct options {
     u64 seed, first, cases;
     enum test_class class;
-    int bits;       // 64, 32; 0: both
+    unsigned bits;  // 64, 32, 16; 0: 64 and 32
     unsigned insns; // at most in a case
     bool native_only, verbose, keep_going, unaligned;
 };
+
+static inline u64 code_base(const struct test *test)
+{
+    return test->bits == 16 ? test->before.rip & ~0xffffull : 0;
+}
 
 // generate.c
 void generate_memory(struct random *random, u8 data[DATA_MAPPED]);
 void generate_test(struct test *test, const struct options *options, u64 number, u64 rip);
 
 // native.c: maps the regions; runs tests and fills test->native and native_memory
-void native_create(void);
+void native_create(unsigned bits);
 void native_set_memory(const u8 data[DATA_MAPPED]);
 void native_run(struct test *tests, unsigned count);
 
 // guest.c: the same on the soft engine; the comparison of memory is done here, where it is
-void guest_create(void);
+void guest_create(unsigned bits);
 void guest_begin(const struct test *tests, unsigned count, const u8 data[DATA_MAPPED]);
 bool guest_run(struct test *test, u8 memory[DATA_WRITABLE]); // memory: as the test left it, if it changed
 
 // compare.c
 bool compare_test(const struct test *test, const u8 *native_memory, const u8 *soft_memory, bool report);
 void print_test(const struct test *test);
+void decoder_init(void *zydis_decoder, unsigned bits);

@@ -64,14 +64,11 @@ void insn_jcc(struct cpu *cpu, const struct insn *insn)
 
 void insn_call(struct cpu *cpu, const struct insn *insn)
 {
-    u64 target = near_target(cpu, insn), next = cpu->rip + insn->length, saved = cpu->next_rip;
-    branch_to(cpu, insn, target);
-    target = cpu->next_rip;
-    cpu->next_rip = saved;
+    u64 target = near_target(cpu, insn), next = cpu->rip + insn->length;
     struct stack stack = stack_current(cpu, 0);
-    stack_push(cpu, &stack, insn->operand_size, next);
+    stack_push(cpu, &stack, insn->operand_size, next); // stays written where the target is refused
+    branch_to(cpu, insn, target);
     segment_set_rsp(cpu, stack.pointer);
-    cpu->next_rip = target;
 }
 
 void insn_ret(struct cpu *cpu, const struct insn *insn)

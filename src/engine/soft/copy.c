@@ -166,6 +166,15 @@ static bool field_is_gpr(const struct decoded *d, ZydisOperandEncoding encoding)
     return false;
 }
 
+// Whether a 16-bit operand size means anything to it: some instructions are others with a prefix, or none (EMMS, MOVNTI, fences).
+static bool has_word_operand(const struct decoded *d)
+{
+    for (unsigned i = 0; i < d->zydis.operand_count; i++)
+        if (d->operand[i].size == 16)
+            return true;
+    return false;
+}
+
 static void emit_prefixes(struct translation *t, const struct decoded *d)
 {
     bool code16 = !(t->mode & (MODE_CODE64 | MODE_CODE32)), size_override = false;
@@ -182,7 +191,7 @@ static void emit_prefixes(struct translation *t, const struct decoded *d)
         }
     }
     if (code16 && !uses_vector(d))
-        size_override = d->zydis.operand_width == 16;
+        size_override = d->zydis.operand_width == 16 && has_word_operand(d);
     if (size_override)
         emit8(&t->e, 0x66);
 }

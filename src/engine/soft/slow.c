@@ -134,6 +134,9 @@ u64 slow_linear(struct cpu *cpu, u64 offset, u32 what)
 {
     instruction_start(cpu);
     flags_from_memory(cpu);
-    slow_x87(cpu, what >> 8 & 0xff);
-    return access_linear(cpu, what >> 16, offset, what & 0xff, what >> 8 & SLOW_WRITE ? ACCESS_WRITE : ACCESS_READ);
+    unsigned segment = what >> 16, kind = what >> 8 & 0xff, size = what & 0xff;
+    slow_x87(cpu, kind);
+    if (kind & SLOW_ALIGNED && (cpu->segment[segment].base + offset) & (size - 1))
+        cpu_raise_code(cpu, VECTOR_GP, 0); // before the limit is looked at
+    return access_linear(cpu, segment, offset, size, kind & SLOW_WRITE ? ACCESS_WRITE : ACCESS_READ);
 }
