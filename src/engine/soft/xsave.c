@@ -42,10 +42,8 @@ static void area_check(struct cpu *cpu, u64 linear, unsigned bytes, enum access 
 
 static struct area area_operand(struct cpu *cpu, const struct insn *insn, unsigned alignment, unsigned bytes, enum access access)
 {
-    const struct operand *memory = &insn->operand[0];
-    bool based = !insn->code64 || memory->segment == SEG_FS || memory->segment == SEG_GS;
-    if ((operand_offset(cpu, insn, 0) + (based ? cpu->segment[memory->segment].base : 0)) & (alignment - 1))
-        cpu_raise_code(cpu, VECTOR_GP, 0); // before the segment's limit is looked at
+    if (operand_linear(cpu, insn, 0, 1, access) & (alignment - 1)) // where it begins is looked at before where it ends
+        cpu_raise_code(cpu, VECTOR_GP, 0);
     struct area area = {
         .linear = operand_linear(cpu, insn, 0, bytes, access),
         .requested = cpu->gpr[RDX] << 32 | (u32)cpu->gpr[RAX],
