@@ -1,6 +1,7 @@
 // The micro-workloads of `make bench`: one static program, so that the very same machine code runs on the bare machine,
-// in nidus, in QEMU and in the levels below. Each workload runs until it has taken long enough to be timed, three times,
-// and the best is printed as "NAME NANOSECONDS", nanoseconds per operation; interruptions only ever make one longer.
+// in nidus, in QEMU and in the levels below. Each workload runs until it has taken long enough to be timed, three
+// times, and the best is printed as "NAME NANOSECONDS", nanoseconds per operation; interruptions only ever make one
+// longer.
 //
 //   work NAME...              what `table` lists
 //   work time NAME COMMAND... how long one command takes, in nanoseconds

@@ -1,5 +1,6 @@
-// The two things init needs that a shell cannot do: read CPUID's hypervisor leaf, and leave the VM with a status through
-// the debug-exit port. Freestanding, because every byte of the initramfs is unpacked by a slow CPU at every level.
+// The two things init needs that a shell cannot do: read CPUID's hypervisor leaf, and leave the VM with a status
+// through the debug-exit port. Freestanding, because every byte of the initramfs is unpacked by a slow CPU at every
+// level.
 //
 //   probe signature     the hypervisor's signature, "none" where there is none
 //   probe exit N        out N to port 0xf4

@@ -1,5 +1,5 @@
-# Arithmetic flags live across what a translating CPU does between their writer and their reader: TLB probes and misses, block
-# ends, slow paths, interrupts, system instructions.
+# Arithmetic flags live across what a translating CPU does between their writer and their reader: TLB probes and misses,
+# block ends, slow paths, interrupts, system instructions.
 #include "tap.inc"
 
 .set FROM, 0x01000000
@@ -8,8 +8,8 @@
 
 .globl main
 main:
-    # The kernel's copy loop: carry from SUB reaches JAE over eight memory accesses and two LEAs. Sizes from one round to many
-    # pages; the last word says whether it stopped where it should.
+    # The kernel's copy loop: carry from SUB reaches JAE over eight memory accesses and two LEAs. Sizes from one round
+    # to many pages; the last word says whether it stopped where it should.
     xorl %r12d, %r12d
     movl $32, %r13d
 1:  call copy_once

@@ -1,5 +1,6 @@
-# A second processor: INIT and SIPI start it, locked instructions and exchanges are atomic between the two, stores are seen
-# in order, code written by one is run by the other, and an IPI wakes it from HLT. Needs two processors; says so with one.
+# A second processor: INIT and SIPI start it, locked instructions and exchanges are atomic between the two, stores are
+# seen in order, code written by one is run by the other, and an IPI wakes it from HLT. Needs two processors; says so
+# with one.
 #include "tap.inc"
 
 .set APIC, 0xfee00000

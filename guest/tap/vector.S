@@ -1,5 +1,5 @@
-# Vector, x87 and MXCSR state belongs to the guest: nothing the monitor does in between may change it, be it a port, a device
-# register, a TLB miss, CPUID, an exception, a translation or a string instruction.
+# Vector, x87 and MXCSR state belongs to the guest: nothing the monitor does in between may change it, be it a port, a
+# device register, a TLB miss, CPUID, an exception, a translation or a string instruction.
 #include "tap.inc"
 
 .set APIC, 0xfee00000
