@@ -166,8 +166,9 @@ static struct tolerance tolerate(const struct test *test)
     return t;
 }
 
-// A store of a result with an unmasked exception does not store, so it has no page fault either. That is known only when it has been
-// computed; the soft engine resolves the address first, and the store is done again after the page fault.
+// A store of a result with an unmasked exception does not store, so it has no page fault either. That is known only
+// when it has been computed; the soft engine resolves the address first, and the store is done again after the page
+// fault.
 static bool store_suppressed(const struct test *test)
 {
     ZydisDecodedInstruction insn;
@@ -179,7 +180,8 @@ static bool store_suppressed(const struct test *test)
             insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH);
 }
 
-// A near branch to a non-canonical address faults at the branch; the soft engine notices at the target, when the branch has been made.
+// A near branch to a non-canonical address faults at the branch; the soft engine notices at the target, when the branch
+// has been made.
 static bool branch_astray(const struct test *test)
 {
     ZydisDecodedInstruction insn;

@@ -1,6 +1,6 @@
-// Random cases. Bytes are drawn map by map rather than uniformly, decoded, and kept if they are an instruction that two runs can
-// be compared on; then registers, index vectors and displacements are bent so that its memory operand lies in the data region, or on
-// one of its edges.
+// Random cases. Bytes are drawn map by map rather than uniformly, decoded, and kept if they are an instruction that two
+// runs can be compared on; then registers, index vectors and displacements are bent so that its memory operand lies in
+// the data region, or on one of its edges.
 #include <Zydis/Zydis.h>
 #include <string.h>
 
@@ -492,8 +492,9 @@ static void bend(struct maker *m, const ZydisDecodedInstruction *insn, const Zyd
 
 // ---- cases ----
 
-// Flags that the manual leaves undefined are the silicon's business as long as an instruction is re-encoded. Those that C executes, and
-// the bit tests, which keep flags that the translator believes dead, make them unpredictable until they are written again.
+// Flags that the manual leaves undefined are the silicon's business as long as an instruction is re-encoded. Those that
+// C executes, and the bit tests, which keep flags that the translator believes dead, make them unpredictable until they
+// are written again.
 static u32 undefined_after(u32 undefined, const ZydisDecodedInstruction *insn, const struct opcode *opcode)
 {
     const ZydisAccessedFlags *flags = insn->cpu_flags;

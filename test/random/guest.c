@@ -1,6 +1,7 @@
-// The soft engine's side: a long-mode guest that is nothing but page tables, an IDT whose handlers do one OUT each, and an IRETQ.
-// KVM_RUN starts at the IRETQ with a frame that leads to the case at CPL 3, and comes back with the number of the exception as the
-// port; what the processor pushed tells the rest. So a case costs one KVM_RUN, four instructions long plus the case's.
+// The soft engine's side: a long-mode guest that is nothing but page tables, an IDT whose handlers do one OUT each, and
+// an IRETQ. KVM_RUN starts at the IRETQ with a frame that leads to the case at CPL 3, and comes back with the number of
+// the exception as the port; what the processor pushed tells the rest. So a case costs one KVM_RUN, four instructions
+// long plus the case's.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

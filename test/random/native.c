@@ -1,6 +1,6 @@
-// The bare machine's side: a chain of signals. Each case ends in an exception, whose signal frame holds the complete state it left;
-// the handler stores that, puts the next case's state into the frame and returns into it. So a case costs one signal, nothing is
-// lost between, and 32-bit code is only another CS in the frame.
+// The bare machine's side: a chain of signals. Each case ends in an exception, whose signal frame holds the complete
+// state it left; the handler stores that, puts the next case's state into the frame and returns into it. So a case
+// costs one signal, nothing is lost between, and 32-bit code is only another CS in the frame.
 #include <asm/ldt.h>
 #include <immintrin.h>
 #include <signal.h>
@@ -147,7 +147,8 @@ void native_create(unsigned bits)
     chain.stack = malloc(STACK_BYTES);
     if (!chain.memory || !chain.stack)
         abort();
-    // 32-bit code addresses memory through segments; in 64-bit mode the selectors do not matter. Loading FS clears its base.
+    // 32-bit code addresses memory through segments; in 64-bit mode the selectors do not matter. Loading FS clears its
+    // base.
     u64 fs_base = _readfsbase_u64();
     __asm__ volatile("mov %0, %%fs; mov %0, %%gs; wrfsbase %1" : : "r"(USER_DS), "r"(fs_base));
     for (unsigned i = 0; i < LDT_CODES && bits == 16; i++)

@@ -1,4 +1,5 @@
-// The program: draws cases in batches, runs each batch on both sides, shows what differs. Exit status 0: nothing differs.
+// The program: draws cases in batches, runs each batch on both sides, shows what differs. Exit status 0: nothing
+// differs.
 //
 //   random [--seed N] [--first N] [--cases N] [--class all|copy|stack|flow|string|state|system|vector|x87] [--bits 16|32|64]
 //          [--insns N] [--native] [--keep-going] [--verbose]

@@ -1,9 +1,10 @@
-// The random-instruction tester: the same few instructions from the same state, run by the bare machine and by the soft engine, must
-// end in the same registers, memory and exception. The silicon is the definition of what nidus re-encodes, so this is its proof.
+// The random-instruction tester: the same few instructions from the same state, run by the bare machine and by the soft
+// engine, must end in the same registers, memory and exception. The silicon is the definition of what nidus re-encodes,
+// so this is its proof.
 //
-// Both sides see the same linear addresses: a data region of two writable pages and one read-only page between pages that are
-// not there, and a code region. Natively they are mappings of this process; the guest's page tables map RAM there. A case's code
-// ends in INT3, so that each case ends in exactly one exception, which says where and why.
+// Both sides see the same linear addresses: a data region of two writable pages and one read-only page between pages
+// that are not there, and a code region. Natively they are mappings of this process; the guest's page tables map RAM
+// there. A case's code ends in INT3, so that each case ends in exactly one exception, which says where and why.
 #pragma once
 
 #include "base/types.h"
@@ -15,8 +16,8 @@
 enum { DATA_WRITABLE = 2 * PAGE_BYTES, DATA_MAPPED = 3 * PAGE_BYTES, CODE_PAGES = 64, CODE_REGION = CODE_PAGES * PAGE_BYTES };
 enum { CASE_INSNS = 4, CASE_CODE = 64, STATE_XSAVE = 2688 };
 
-// A case has a slot of the code region. The first slot of each page is left to the case in the last one of the page before, which
-// is moved so that it crosses the boundary.
+// A case has a slot of the code region. The first slot of each page is left to the case in the last one of the page
+// before, which is moved so that it crosses the boundary.
 enum { SLOT_BYTES = 128, PAGE_SLOTS = PAGE_BYTES / SLOT_BYTES, BATCH = (CODE_PAGES - 1) * (PAGE_SLOTS - 1) };
 static inline u64 slot_address(unsigned index)
 {
@@ -26,8 +27,8 @@ static inline u64 slot_address(unsigned index)
 // Selectors as Linux gives them to processes, which the guest's GDT has too.
 enum { USER_CS32 = 0x23, USER_DS = 0x2b, USER_CS64 = 0x33 };
 
-// 16-bit code has segments of its own in an LDT, and a run has either it or the others: one code segment for each 64 KiB of the code
-// region, and one data segment that begins with the data region and ends in its read-only page.
+// 16-bit code has segments of its own in an LDT, and a run has either it or the others: one code segment for each 64
+// KiB of the code region, and one data segment that begins with the data region and ends in its read-only page.
 enum { LDT_CODES = CODE_REGION >> 16, LDT_DATA = LDT_CODES << 3 | 7, LDT_DATA_LIMIT = DATA_WRITABLE + 0x7ff };
 static inline u16 ldt_code(u64 rip) { return (u16)((rip - CODE_BASE) >> 16 << 3 | 7); }
 

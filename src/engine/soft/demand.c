@@ -1,6 +1,6 @@
 // See demand.h. Each of these decides which fault an access that misses the TLB raises: alignment is checked before
-// paging, a pending x87 exception before either, a stack segment's non-canonical address is #SS, and elements that an opmask
-// switches off are not accessed at all (SDM 2A 2.4, 2.8; 3A 8.2.5).
+// paging, a pending x87 exception before either, a stack segment's non-canonical address is #SS, and elements that an
+// opmask switches off are not accessed at all (SDM 2A 2.4, 2.8; 3A 8.2.5).
 #include "engine/soft/demand.h"
 
 // Legacy SSE operands of 16 bytes, but for the moves made for misaligned ones and the SSE4.2 string comparisons.

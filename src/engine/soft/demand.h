@@ -1,5 +1,5 @@
-// What an instruction asks of its memory operand beside being there, for the slow path: things the host would check only on
-// an access that is made, and too late when C has to resolve the address first.
+// What an instruction asks of its memory operand beside being there, for the slow path: things the host would check
+// only on an access that is made, and too late when C has to resolve the address first.
 #pragma once
 
 #include "engine/soft/translate.h"

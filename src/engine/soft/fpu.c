@@ -34,8 +34,9 @@ u32 fpu_xsave_bytes(void)
     return end;
 }
 
-// Generated code has addresses of its own: where the last x87 instruction ran as a part of it, the guest must see that of its
-// own instruction (in the page that was executed last, which is where it lies but for rare cases), and no host address as data.
+// Generated code has addresses of its own: where the last x87 instruction ran as a part of it, the guest must see that
+// of its own instruction (in the page that was executed last, which is where it lies but for rare cases), and no host
+// address as data.
 static void fpu_guest_pointers(struct cpu *cpu)
 {
     struct fpu_area *area = fpu_area(cpu);

@@ -1,6 +1,7 @@
-// The guest's x87, SSE, AVX and AVX-512 state stays in the host's registers while the engine's C runs, which is why that C
-// is compiled without vector registers. Whoever needs them (the translator's libraries, leaving KVM_RUN, instructions
-// that read or write vector state as data) first calls fpu_save; the run loop loads the state again before guest code.
+// The guest's x87, SSE, AVX and AVX-512 state stays in the host's registers while the engine's C runs, which is why
+// that C is compiled without vector registers. Whoever needs them (the translator's libraries, leaving KVM_RUN,
+// instructions that read or write vector state as data) first calls fpu_save; the run loop loads the state again before
+// guest code.
 #pragma once
 
 #include "engine/soft/cpu.h"
@@ -11,9 +12,9 @@ void fpu_reset(struct cpu *cpu, bool init);
 u32 fpu_xsave_bytes(void);      // of the host's area for the states nidus offers
 u64 fpu_supported_xcr0(void);   // host's XCR0 less what nidus does not offer (AMX tiles, PKRU)
 
-// cpu->xsave: the legacy region as FXSAVE64 leaves it, the header, and the components at the host's offsets. The data of every
-// component are valid, also where XSTATE_BV says that it is in its initial configuration. May be written while `vector_live`
-// is false, if the bit of what was written is set in XSTATE_BV.
+// cpu->xsave: the legacy region as FXSAVE64 leaves it, the header, and the components at the host's offsets. The data
+// of every component are valid, also where XSTATE_BV says that it is in its initial configuration. May be written while
+// `vector_live` is false, if the bit of what was written is set in XSTATE_BV.
 struct fpu_area {
     u16 fcw, fsw;
     u8 ftw, reserved;  // abridged tag word: a bit per register that is not empty

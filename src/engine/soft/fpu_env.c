@@ -1,5 +1,5 @@
-// FNSTENV, FLDENV, FNSAVE and FRSTOR: the x87 environment in the layouts of 1987 (SDM 1 8.1.10), which depend on the operand size
-// and on protected mode, and hold addresses of code and data, which on the host are not the guest's.
+// FNSTENV, FLDENV, FNSAVE and FRSTOR: the x87 environment in the layouts of 1987 (SDM 1 8.1.10), which depend on the
+// operand size and on protected mode, and hold addresses of code and data, which on the host are not the guest's.
 #include "engine/soft/access.h"
 #include "engine/soft/bytes.h"
 #include "engine/soft/fpu.h"

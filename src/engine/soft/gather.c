@@ -1,6 +1,7 @@
-// Gathers, scatters, compressing and masked moves, element by element. The translator re-encodes what it can prove harmless; here
-// is what may fault in the middle. The architecture's rule (SDM 1 and the instructions' pages): elements are done from
-// the lowest up, a fault reports the first element that has one, what was done before it stays done, and the mask says so.
+// Gathers, scatters, compressing and masked moves, element by element. The translator re-encodes what it can prove
+// harmless; here is what may fault in the middle. The architecture's rule (SDM 1 and the instructions' pages): elements
+// are done from the lowest up, a fault reports the first element that has one, what was done before it stays done, and
+// the mask says so.
 #include <Zydis/Zydis.h>
 
 #include "engine/soft/access.h"
@@ -50,7 +51,8 @@ static u64 address_mask(const struct insn *insn)
     return insn->address_size == 8 ? ~0ull : (1ull << 8 * insn->address_size) - 1;
 }
 
-// Linear address of element 0 of a contiguous masked operand; only the first element that takes part has to be addressable.
+// Linear address of element 0 of a contiguous masked operand; only the first element that takes part has to be
+// addressable.
 static u64 masked_linear(struct cpu *cpu, const struct insn *insn, unsigned index, unsigned size, u64 mask, enum access access)
 {
     if (!mask)
@@ -134,8 +136,8 @@ static u64 vsib_offset(const struct cpu *cpu, const struct vsib *v, unsigned ele
     return (base + index * v->memory->scale + (u64)v->memory->value) & address_mask(v->insn);
 }
 
-// Makes what has been done so far visible: elements gathered, and the mask of what is left. The first element that is done also clears
-// what lies above the vector length.
+// Makes what has been done so far visible: elements gathered, and the mask of what is left. The first element that is
+// done also clears what lies above the vector length.
 static void vsib_commit(struct cpu *cpu, const struct vsib *v, bool progress)
 {
     if (v->insn->mask) {
@@ -154,8 +156,9 @@ static void vsib_commit(struct cpu *cpu, const struct vsib *v, bool progress)
         fpu_vector_write(cpu, v->target, v->data, progress ? v->insn->vector_length : VECTOR_BYTES);
 }
 
-// Linear address of an element that can be accessed without a fault. The check is made with the elements before it committed,
-// in case it does not return; then that is taken back, because device memory makes the instruction run again from its start.
+// Linear address of an element that can be accessed without a fault. The check is made with the elements before it
+// committed, in case it does not return; then that is taken back, because device memory makes the instruction run again
+// from its start.
 static u64 vsib_linear(struct cpu *cpu, const struct vsib *v, const struct vsib *before, unsigned element)
 {
     u64 offset = vsib_offset(cpu, v, element);

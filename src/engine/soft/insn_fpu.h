@@ -1,5 +1,5 @@
-// Instructions that move x87 and vector state as a whole, and those that show where in memory code and data are (FIP, FDP).
-// The 64 forms (REX.W) are the same functions.
+// Instructions that move x87 and vector state as a whole, and those that show where in memory code and data are (FIP,
+// FDP). The 64 forms (REX.W) are the same functions.
 #pragma once
 
 #include "engine/soft/insn.h"

@@ -1,5 +1,5 @@
-// String instructions, one function a family: the element size is in the encoding (opcode bit 0, operand size). Mind that
-// MOVSD and CMPSD name SSE2 instructions too; those are not meant (their Zydis category is not STRINGOP).
+// String instructions, one function a family: the element size is in the encoding (opcode bit 0, operand size). Mind
+// that MOVSD and CMPSD name SSE2 instructions too; those are not meant (their Zydis category is not STRINGOP).
 #pragma once
 
 #include "engine/soft/insn.h"

@@ -1,5 +1,5 @@
-// IN, OUT, INS and OUTS: the permission checks (SDM 1 19.5), the intercepts, and the exit to the board. Every access leaves
-// KVM_RUN, so the repeated forms hand over as many elements at once as lie in one page and fit in the run area.
+// IN, OUT, INS and OUTS: the permission checks (SDM 1 19.5), the intercepts, and the exit to the board. Every access
+// leaves KVM_RUN, so the repeated forms hand over as many elements at once as lie in one page and fit in the run area.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/insn_io.h"
@@ -45,8 +45,8 @@ static void io_exit(struct cpu *cpu, u16 port, unsigned size, u32 count, bool in
         debug_io(cpu, port, size);
 }
 
-// Size and port of IN and OUT: opcodes E4..E7 with an immediate port, EC..EF with DX; bit 0 is the size. No prefix looks like
-// the former, so the last but one byte tells.
+// Size and port of IN and OUT: opcodes E4..E7 with an immediate port, EC..EF with DX; bit 0 is the size. No prefix
+// looks like the former, so the last but one byte tells.
 static void io_operands(const struct cpu *cpu, const struct insn *insn, unsigned *size, u16 *port)
 {
     u8 last = insn->bytes[insn->length - 1];

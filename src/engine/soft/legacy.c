@@ -1,6 +1,6 @@
-// The instructions that 64-bit mode lost, and a few with an operand that no encoding names: they cannot be re-encoded for the
-// host, so this is the one place where nidus computes what an instruction computes. Flags that the manual leaves undefined get
-// what processors do where that is known, else zero.
+// The instructions that 64-bit mode lost, and a few with an operand that no encoding names: they cannot be re-encoded
+// for the host, so this is the one place where nidus computes what an instruction computes. Flags that the manual
+// leaves undefined get what processors do where that is known, else zero.
 #include "engine/soft/access.h"
 #include "engine/soft/fpu.h"
 #include "engine/soft/insn_gather.h"
@@ -173,8 +173,8 @@ void insn_xlat(struct cpu *cpu, const struct insn *insn)
     gpr_write(cpu, RAX, 1, access_read(cpu, linear, 1));
 }
 
-// Bytes of `data` whose sign bit is set in `select`, to DS:rDI. Processors check all bytes whatever the mask says, by halves of 8, the
-// upper one first.
+// Bytes of `data` whose sign bit is set in `select`, to DS:rDI. Processors check all bytes whatever the mask says, by
+// halves of 8, the upper one first.
 static void mask_move(struct cpu *cpu, const struct insn *insn, const u8 *data, const u8 *select, unsigned bytes)
 {
     u64 mask = 0;
@@ -187,7 +187,8 @@ static void mask_move(struct cpu *cpu, const struct insn *insn, const u8 *data, 
     gather_masked_write(cpu, linear, data, 1, bytes, mask);
 }
 
-// MMX registers are the physical x87 registers; an MMX instruction makes register 0 the top of stack and all of them valid.
+// MMX registers are the physical x87 registers; an MMX instruction makes register 0 the top of stack and all of them
+// valid.
 void insn_maskmovq(struct cpu *cpu, const struct insn *insn)
 {
     u8 old[8][16];

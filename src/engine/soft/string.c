@@ -1,8 +1,8 @@
-// MOVS, STOS, LODS, CMPS and SCAS. A repeated one works in chunks that lie in one page on each side and lets the host's own
-// string instruction of the same element size do the chunk: that is fast, and it is exact where the two sides overlap. Whatever
-// cannot be done so (an element across pages, device memory, a page with code) goes element by element. Registers are
-// advanced after each chunk, so that a fault, a pending request or a single-step trap finds the state the manual demands (SDM 2B,
-// REP), and the instruction then simply runs again.
+// MOVS, STOS, LODS, CMPS and SCAS. A repeated one works in chunks that lie in one page on each side and lets the host's
+// own string instruction of the same element size do the chunk: that is fast, and it is exact where the two sides
+// overlap. Whatever cannot be done so (an element across pages, device memory, a page with code) goes element by
+// element. Registers are advanced after each chunk, so that a fault, a pending request or a single-step trap finds the
+// state the manual demands (SDM 2B, REP), and the instruction then simply runs again.
 #include "engine/soft/access.h"
 #include "engine/soft/insn_string.h"
 #include "engine/soft/string.h"
@@ -95,8 +95,8 @@ bool string_continue(struct cpu *cpu, const struct string *string)
     return false;
 }
 
-// One side of the instruction: checks its first element and finds how far the chunk may go. The pointer is NULL when there is
-// no chunk; faults of the first element have then been left to the access itself.
+// One side of the instruction: checks its first element and finds how far the chunk may go. The pointer is NULL when
+// there is no chunk; faults of the first element have then been left to the access itself.
 struct side {
     u64 linear;
     u8 *pointer;
@@ -151,8 +151,8 @@ static void host_stos(const struct string *string, u8 *to, u64 value)
     }
 }
 
-// Compare up to `count` elements while they are equal (or, `until`, different); the rest of the count is returned, and the flags
-// of the last comparison as LAHF and SETO leave them in AX.
+// Compare up to `count` elements while they are equal (or, `until`, different); the rest of the count is returned, and
+// the flags of the last comparison as LAHF and SETO leave them in AX.
 static u64 host_cmps(const struct string *string, const u8 *left, const u8 *right, u64 count, bool until, u64 *ax)
 {
 #define COMPARE(suffix)                                                                                              \
@@ -194,8 +194,8 @@ static u64 host_scas(const struct string *string, u64 value, const u8 *right, u6
     return count;
 }
 
-// What nearly all of them are: REP MOVS and REP STOS upwards in flat 64-bit code, without other prefixes, within pages that
-// the TLB knows. The number of bytes, or 0 when it is not so plain.
+// What nearly all of them are: REP MOVS and REP STOS upwards in flat 64-bit code, without other prefixes, within pages
+// that the TLB knows. The number of bytes, or 0 when it is not so plain.
 static u64 string_plain(const struct cpu *cpu, const struct insn *insn)
 {
     bool bare = insn->length == 2 || (insn->length == 3 && (insn->bytes[1] & 0xf0) == 0x40);
@@ -311,8 +311,9 @@ void insn_lods(struct cpu *cpu, const struct insn *insn)
     } while (string_continue(cpu, &string));
 }
 
-// Ends or continues a CMPS or SCAS after a chunk of which `rest` elements were not looked at. REPE goes on while equal, REPNE while not.
-// Flags are written only when the instruction is done: a fault or a trap in the middle shows those of before (SDM 2B, REP).
+// Ends or continues a CMPS or SCAS after a chunk of which `rest` elements were not looked at. REPE goes on while equal,
+// REPNE while not. Flags are written only when the instruction is done: a fault or a trap in the middle shows those of
+// before (SDM 2B, REP).
 static bool string_compared(struct cpu *cpu, struct string *string, unsigned registers, u64 rest, u64 ax, bool until)
 {
     u64 flags = (ax >> 8 & (FLAGS_ARITHMETIC & 0xff)) | (ax & 1 ? FLAG_OF : 0);

@@ -1,6 +1,7 @@
-// FXSAVE, FXRSTOR and the XSAVE family as instructions, between cpu->xsave and the guest's memory (SDM 1 10.5 and 13.7 to 13.12).
-// The guest's area has the host's layout (CPUID leaf 0DH is the host's), but which components are in it, and where, is up to the
-// guest's XCR0 and the form: so components are moved one by one, never the area as a whole. All checks come before all effects.
+// FXSAVE, FXRSTOR and the XSAVE family as instructions, between cpu->xsave and the guest's memory (SDM 1 10.5 and 13.7
+// to 13.12). The guest's area has the host's layout (CPUID leaf 0DH is the host's), but which components are in it, and
+// where, is up to the guest's XCR0 and the form: so components are moved one by one, never the area as a whole. All
+// checks come before all effects.
 #include "engine/soft/access.h"
 #include "engine/soft/bytes.h"
 #include "engine/soft/fpu.h"
@@ -91,7 +92,8 @@ static unsigned area_end(const struct cpu *cpu, const struct area *area, u64 com
     return end;
 }
 
-// The first 24 bytes as FXSAVE stores them: without REX.W the pointers are offset and selector, the latter deprecated (zero).
+// The first 24 bytes as FXSAVE stores them: without REX.W the pointers are offset and selector, the latter deprecated
+// (zero).
 static void x87_head(const struct cpu *cpu, const struct area *area, u8 head[X87_HEAD])
 {
     struct fpu_area copy;
@@ -277,7 +279,8 @@ static void restore(struct cpu *cpu, const struct insn *insn, u64 enabled, bool 
     area_check(cpu, area.linear, end, ACCESS_READ);
     access_read_block(cpu, area.linear, image, end);
 
-    // The standard form loads MXCSR with either SSE or AVX whatever XSTATE_BV says, the compacted form as a part of SSE.
+    // The standard form loads MXCSR with either SSE or AVX whatever XSTATE_BV says, the compacted form as a part of
+    // SSE.
     u64 owners = area.compacted ? 1 << XSTATE_SSE : 1 << XSTATE_SSE | 1 << XSTATE_AVX;
     bool init = area.compacted && !(state & 1 << XSTATE_SSE);
     u32 mxcsr = init ? FPU_MXCSR_INIT : (u32)bytes_load(image + MXCSR_AT, 4);

@@ -49,7 +49,8 @@ int xstate_get_xsave(struct cpu *cpu, struct kvm_xsave *xsave)
     return 0;
 }
 
-// The standard format, whose header may say that a component is in its initial configuration: cpu->xsave's data are always valid.
+// The standard format, whose header may say that a component is in its initial configuration: cpu->xsave's data are
+// always valid.
 int xstate_set_xsave(struct cpu *cpu, const struct kvm_xsave *xsave)
 {
     struct fpu_area from;

@@ -1,4 +1,5 @@
-// x87 and vector state of a vCPU as the owner of the VM reads and writes it: 0 or a negative errno. The vCPU's own thread.
+// x87 and vector state of a vCPU as the owner of the VM reads and writes it: 0 or a negative errno. The vCPU's own
+// thread.
 #pragma once
 
 #include "engine/soft/cpu.h"
