@@ -85,7 +85,8 @@ static unsigned evex(struct random *r, u8 *b)
 static unsigned favourite(struct random *r, u8 *b, enum test_class class)
 {
     static const u8 strings[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
-    static const u8 stacks[] = {0x50, 0x51, 0x54, 0x55, 0x57, 0x58, 0x5c, 0x5d, 0x5f, 0x68, 0x6a, 0x8f, 0xc9, 0xff, 0x9c, 0x9d};
+    static const u8 stacks[] = {0x50, 0x51, 0x54, 0x55, 0x57, 0x58, 0x5c, 0x5d, 0x5f, 0x68, 0x6a, 0x8f, 0xc9, 0xff,
+        0x9c, 0x9d};
     static const u8 flows[] = {0x70, 0x75, 0x7c, 0x7f, 0xe0, 0xe1, 0xe2, 0xe3, 0xe8, 0xe9, 0xeb, 0xff, 0xc3, 0xc2};
     static const u8 states[] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07};
     unsigned n = 0;
@@ -126,7 +127,8 @@ static void draw(struct random *r, bool code64, enum test_class class, u8 b[INSN
         kind = 50 + kind / 2;
     if (class == CLASS_ALL && random_percent(r, 6))
         class = CLASS_STRING + random_below(r, 2);
-    if (class == CLASS_STRING || class == CLASS_STACK || class == CLASS_FLOW || class == CLASS_STATE || class == CLASS_X87) {
+    if (class == CLASS_STRING || class == CLASS_STACK || class == CLASS_FLOW || class == CLASS_STATE ||
+        class == CLASS_X87) {
         n = legacy_prefixes(r, code64, b);
         n += favourite(r, b + n, class);
     } else if (kind < 30) {
@@ -157,7 +159,8 @@ static bool comparable(const ZydisDecodedInstruction *insn, const ZydisDecodedOp
 {
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_SYSCALL: case ZYDIS_MNEMONIC_SYSENTER: case ZYDIS_MNEMONIC_SYSRET: case ZYDIS_MNEMONIC_SYSEXIT:
-    case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT1: case ZYDIS_MNEMONIC_INT3: case ZYDIS_MNEMONIC_IRET: case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT1: case ZYDIS_MNEMONIC_INT3: case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
     case ZYDIS_MNEMONIC_IRETQ: case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP: case ZYDIS_MNEMONIC_RDPMC:
     case ZYDIS_MNEMONIC_RDRAND: case ZYDIS_MNEMONIC_RDSEED: case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_XGETBV:
     case ZYDIS_MNEMONIC_RDPID: case ZYDIS_MNEMONIC_WRFSBASE: case ZYDIS_MNEMONIC_WRGSBASE:
@@ -167,7 +170,8 @@ static bool comparable(const ZydisDecodedInstruction *insn, const ZydisDecodedOp
     case ZYDIS_MNEMONIC_LGS: case ZYDIS_MNEMONIC_LSS: case ZYDIS_MNEMONIC_CLDEMOTE: case ZYDIS_MNEMONIC_VMCALL:
     case ZYDIS_MNEMONIC_VMFUNC: case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_MOVDIRI:
     case ZYDIS_MNEMONIC_GETSEC: case ZYDIS_MNEMONIC_MONITOR: case ZYDIS_MNEMONIC_MWAIT:
-    case ZYDIS_MNEMONIC_XRSTORS: case ZYDIS_MNEMONIC_XRSTORS64: case ZYDIS_MNEMONIC_XSAVES: case ZYDIS_MNEMONIC_XSAVES64:
+    case ZYDIS_MNEMONIC_XRSTORS: case ZYDIS_MNEMONIC_XRSTORS64: case ZYDIS_MNEMONIC_XSAVES:
+    case ZYDIS_MNEMONIC_XSAVES64:
         return false;
     default:
         break;
@@ -191,7 +195,8 @@ static bool of_class(enum test_class class, const ZydisDecodedInstruction *insn,
     case CLASS_STRING: return insn->meta.category == ZYDIS_CATEGORY_STRINGOP;
     case CLASS_SYSTEM: return opcode->class == OPCODE_SYSTEM;
     case CLASS_STATE: return opcode->class == OPCODE_SYSTEM;
-    case CLASS_VECTOR: return insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || insn->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
+    case CLASS_VECTOR: return insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ||
+        insn->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
                               insn->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
     default: return true;
     }
@@ -401,14 +406,16 @@ static void bend_vsib(struct maker *m, const ZydisDecodedOperand *op, u64 target
         set_gpr(m, base, target - (u64)op->mem.disp.value - segment_base(m->test, op->mem.segment));
 }
 
-static void bend_memory(struct maker *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op, u8 *bytes, u64 rip)
+static void bend_memory(struct maker *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
+                        u8 *bytes, u64 rip)
 {
     struct random *r = &m->random;
     unsigned size = op->size / 8;
     u64 target = random_target(m, size ? size : 1) - segment_base(m->test, op->mem.segment);
     unsigned base = gpr_number(op->mem.base), index = gpr_number(op->mem.index);
     u64 displacement = (u64)op->mem.disp.value;
-    bool atomic = insn->attributes & (ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_XACQUIRE) || insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
+    bool atomic = insn->attributes & (ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_XACQUIRE) ||
+        insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
     if (atomic && random_next(r) % 500) // Linux makes those that cross cache lines wait for a hundredth of a second
         target &= ~(u64)15;
     if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
@@ -464,7 +471,8 @@ static bool masked_by_eax(const ZydisDecodedInstruction *insn)
     return insn->meta.category == ZYDIS_CATEGORY_XSAVE || insn->meta.category == ZYDIS_CATEGORY_XSAVEOPT;
 }
 
-static void bend(struct maker *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, u8 *bytes, u64 rip)
+static void bend(struct maker *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, u8 *bytes,
+                 u64 rip)
 {
     if (insn->meta.category == ZYDIS_CATEGORY_STRINGOP) {
         bend_string(m, insn);
@@ -501,7 +509,8 @@ static u32 undefined_after(u32 undefined, const ZydisDecodedInstruction *insn, c
     if (!flags)
         return undefined;
     bool bit_test = insn->meta.category == ZYDIS_CATEGORY_BITBYTE;
-    if (insn->meta.category != ZYDIS_CATEGORY_SHIFT && insn->meta.category != ZYDIS_CATEGORY_ROTATE) // by zero: nothing written
+    // by zero: nothing written
+    if (insn->meta.category != ZYDIS_CATEGORY_SHIFT && insn->meta.category != ZYDIS_CATEGORY_ROTATE)
         undefined &= ~(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
     return undefined | (bit_test || opcode->class == OPCODE_SYSTEM ? flags->undefined : 0);
 }
@@ -518,9 +527,11 @@ static bool add_insn(struct maker *m)
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&m->decoder, b, INSN_BYTES, &insn, operand)))
             continue;
         const struct opcode *opcode = opcode_of(&insn, operand);
-        if (opcode->class == OPCODE_INVALID || !comparable(&insn, operand) || !of_class(m->options->class, &insn, opcode))
+        if (opcode->class == OPCODE_INVALID || !comparable(&insn, operand) ||
+            !of_class(m->options->class, &insn, opcode))
             continue;
-        if (masked_by_eax(&insn) && (test->insns || gpr_number(operand[0].mem.base) == 0 || gpr_number(operand[0].mem.index) == 0))
+        if (masked_by_eax(&insn) &&
+            (test->insns || gpr_number(operand[0].mem.base) == 0 || gpr_number(operand[0].mem.index) == 0))
             continue; // EAX would be anything
         if (insn.cpu_flags && insn.cpu_flags->tested & test->undefined)
             continue;
@@ -540,7 +551,8 @@ static bool add_insn(struct maker *m)
 
 void generate_test(struct test *test, const struct options *options, u64 number, u64 rip)
 {
-    struct maker m = {.random = {options->seed * 0x9e3779b97f4a7c15 ^ number * 0xd1342543de82ef95}, .options = options, .test = test};
+    struct maker m = {.random = {options->seed * 0x9e3779b97f4a7c15 ^ number * 0xd1342543de82ef95},
+        .options = options, .test = test};
     struct random *r = &m.random;
     random_next(r);
     test->number = number;

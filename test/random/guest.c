@@ -14,8 +14,10 @@
 
 #define KERNEL_BASE 0xffff800000000000ull
 enum {
-    RAM_BYTES = 4 << 20, TABLES_GPA = 0x10000, TABLES_END = 0x20000, GDT_GPA = 0x20000, IDT_GPA = 0x21000, TSS_GPA = 0x22000,
-    STACK_GPA = 0x23000, STACK_TOP = 0x24000, HANDLER_GPA = 0x24000, GO_GPA = 0x25000, FRAME_GPA = 0x23100, FRAME_ALIAS = 0x8100,
+    RAM_BYTES = 4 << 20, TABLES_GPA = 0x10000, TABLES_END = 0x20000, GDT_GPA = 0x20000, IDT_GPA = 0x21000,
+    TSS_GPA = 0x22000,
+    STACK_GPA = 0x23000, STACK_TOP = 0x24000, HANDLER_GPA = 0x24000, GO_GPA = 0x25000, FRAME_GPA = 0x23100,
+    FRAME_ALIAS = 0x8100,
     CODE_GPA = 0x100000, DATA_GPA = 0x200000, LDT_GPA = 0x26000, KERNEL_END = 0x27000, HANDLER_STEP = 16, VECTORS = 32,
 };
 enum { KERNEL_CS = 0x10, KERNEL_DS = 0x18, TSS_SELECTOR = 0x40, LDT_SELECTOR = 0x50 };
@@ -113,7 +115,8 @@ static void write_kernel(void)
 static struct kvm_segment segment(u16 selector, u64 access, u64 base)
 {
     return (struct kvm_segment){
-        .base = base, .limit = ~0u, .selector = selector, .type = access & 15, .s = access >> 4 & 1, .dpl = access >> 5 & 3,
+        .base = base, .limit = ~0u, .selector = selector, .type = access & 15, .s = access >> 4 & 1,
+        .dpl = access >> 5 & 3,
         .present = access >> 7 & 1, .l = access >> 13 & 1, .db = access >> 14 & 1, .g = access >> 15 & 1,
     };
 }
@@ -148,7 +151,8 @@ void guest_create(unsigned bits)
 {
     struct engine_config config = {.vendor = ENGINE_VENDOR_INTEL, .vcpus = 1, .trace_fd = -1};
     struct error error = {0};
-    if (engine_soft.open(&config, &guest.vm, &error) < 0 || engine_soft.vcpu_create(guest.vm, 0, &guest.vcpu, &error) < 0) {
+    if (engine_soft.open(&config, &guest.vm, &error) < 0 ||
+        engine_soft.vcpu_create(guest.vm, 0, &guest.vcpu, &error) < 0) {
         fprintf(stderr, "random: %s\n", error.text);
         exit(2);
     }
@@ -163,14 +167,14 @@ void guest_create(unsigned bits)
         die("memory", result);
     map_all();
     write_kernel();
-    static struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entry[128];
-    } cpuid = {.head.nent = 128};
-    result = engine_soft.vm_ioctl(guest.vm, KVM_GET_SUPPORTED_CPUID, &cpuid);
+    enum { ENTRIES = 128 };
+    static u64 room[(sizeof(struct kvm_cpuid2) + ENTRIES * sizeof(struct kvm_cpuid_entry2)) / sizeof(u64)];
+    struct kvm_cpuid2 *cpuid = (struct kvm_cpuid2 *)room;
+    cpuid->nent = ENTRIES;
+    result = engine_soft.vm_ioctl(guest.vm, KVM_GET_SUPPORTED_CPUID, cpuid);
     if (result < 0)
         die("KVM_GET_SUPPORTED_CPUID", result);
-    vcpu("KVM_SET_CPUID2", KVM_SET_CPUID2, &cpuid);
+    vcpu("KVM_SET_CPUID2", KVM_SET_CPUID2, cpuid);
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0].value = 0xe7};
     vcpu("KVM_SET_XCRS", KVM_SET_XCRS, &xcrs);
     set_system_registers(bits);
@@ -203,16 +207,21 @@ static void enter(const struct test *test)
     struct kvm_regs regs = {.rip = KERNEL_BASE + GO_GPA, .rflags = 2};
     struct state state = test->before;
     u64 code = test->bits == 64 ? USER_CS64 : test->bits == 32 ? USER_CS32 : ldt_code(state.rip);
-    u64 frame[5] = {state.rip - code_base(test), code, state.flags, state.gpr[4], test->bits == 16 ? LDT_DATA : USER_DS};
+    u64 stack = test->bits == 16 ? LDT_DATA : USER_DS;
+    u64 frame[5] = {state.rip - code_base(test), code, state.flags, state.gpr[4], stack};
     memcpy(guest.ram + FRAME_GPA, frame, sizeof frame);
     memcpy(xsave.region, &state.vectors, sizeof state.vectors);
-    state.gpr[4] = KERNEL_BASE + FRAME_ALIAS; // IRETQ to a 16-bit stack keeps bits 31:16, which Linux makes to be the program's
+    // IRETQ to a 16-bit stack keeps bits 31:16, which Linux makes to be the program's
+    state.gpr[4] = KERNEL_BASE + FRAME_ALIAS;
     exchange_registers(state.gpr, &regs, true);
     vcpu("KVM_SET_REGS", KVM_SET_REGS, &regs);
     vcpu("KVM_SET_XSAVE", KVM_SET_XSAVE, &xsave);
 }
 
-static bool has_error(unsigned vector) { return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21; }
+static bool has_error(unsigned vector)
+{
+    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21;
+}
 
 static void leave(struct test *test, unsigned vector)
 {

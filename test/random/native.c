@@ -120,7 +120,8 @@ static void handler(int number, siginfo_t *info, void *opaque)
 
 static void *map(u64 address, size_t bytes, int protection)
 {
-    void *p = mmap((void *)address, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+    void *p = mmap((void *)address, bytes, protection,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
     if (p == MAP_FAILED || (u64)p != address) {
         perror("random: mmap at a fixed address");
         exit(2);
@@ -131,7 +132,8 @@ static void *map(u64 address, size_t bytes, int protection)
 static void ldt_set(unsigned entry, u64 base, unsigned limit, bool code)
 {
     struct user_desc segment = {
-        .entry_number = entry, .base_addr = (unsigned)base, .limit = limit, .contents = code ? MODIFY_LDT_CONTENTS_CODE : 0, .useable = 1,
+        .entry_number = entry, .base_addr = (unsigned)base, .limit = limit,
+        .contents = code ? MODIFY_LDT_CONTENTS_CODE : 0, .useable = 1,
     };
     if (syscall(SYS_modify_ldt, 1, &segment, sizeof segment) != 0) {
         perror("random: modify_ldt");

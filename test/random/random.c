@@ -15,7 +15,8 @@
 
 enum { SHOWN = 20 };
 
-static const char *const class_name[CLASS_COUNT] = {"all", "copy", "stack", "flow", "string", "state", "system", "vector", "x87"};
+static const char *const class_name[CLASS_COUNT] = {"all", "copy", "stack", "flow", "string", "state", "system",
+    "vector", "x87"};
 
 struct run {
     struct options options;
@@ -39,7 +40,8 @@ static unsigned mnemonic(const struct test *test)
     ZydisDecoder decoder;
     ZydisDecodedInstruction insn;
     decoder_init(&decoder, test->bits);
-    return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, test->bytes, test->length, &insn)) ? insn.mnemonic : 0;
+    return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, test->bytes, test->length, &insn))
+        ? insn.mnemonic : 0;
 }
 
 static void check(struct run *run, struct test *test, const u8 *soft_memory)
@@ -71,7 +73,8 @@ static void run_batch(struct run *run, unsigned count)
         run->tests[i].soft = run->tests[i].native;
     u8 *memory = malloc((size_t)count * DATA_WRITABLE);
     for (unsigned i = 0; i < count; i++)
-        memcpy(memory + (size_t)i * DATA_WRITABLE, run->tests[i].native_memory ? run->tests[i].native_memory : run->data, DATA_WRITABLE);
+        memcpy(memory + (size_t)i * DATA_WRITABLE,
+               run->tests[i].native_memory ? run->tests[i].native_memory : run->data, DATA_WRITABLE);
     native_run(run->tests, count);
     for (unsigned i = 0; i < count; i++)
         check(run, &run->tests[i], memory + (size_t)i * DATA_WRITABLE);
@@ -88,9 +91,12 @@ static double seconds(void)
 static bool parse(int argc, char **argv, struct options *o)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'}, {"first", required_argument, NULL, 'f'}, {"cases", required_argument, NULL, 'n'},
-        {"class", required_argument, NULL, 'c'}, {"bits", required_argument, NULL, 'b'}, {"insns", required_argument, NULL, 'i'},
-        {"native", no_argument, NULL, 'N'}, {"keep-going", no_argument, NULL, 'k'}, {"verbose", no_argument, NULL, 'v'}, {0},
+        {"seed", required_argument, NULL, 's'}, {"first", required_argument, NULL, 'f'},
+        {"cases", required_argument, NULL, 'n'},
+        {"class", required_argument, NULL, 'c'}, {"bits", required_argument, NULL, 'b'},
+        {"insns", required_argument, NULL, 'i'},
+        {"native", no_argument, NULL, 'N'}, {"keep-going", no_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'}, {0},
     };
     *o = (struct options){.seed = 1, .cases = 100000, .insns = CASE_INSNS};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -132,7 +138,8 @@ static int finish(const struct run *run, double taken)
     for (unsigned i = 0; i <= ZYDIS_MNEMONIC_MAX_VALUE; i++)
         if (run->by_mnemonic[i])
             printf("%8llu  %s\n", (unsigned long long)run->by_mnemonic[i], ZydisMnemonicGetString((ZydisMnemonic)i));
-    printf("random: class %s, seed %llu: %llu cases, %llu instructions, %llu ended in a fault, %llu differ; %.0f cases/s\n",
+    printf("random: class %s, seed %llu: %llu cases, %llu instructions, %llu ended in a fault, %llu differ; "
+           "%.0f cases/s\n",
            class_name[run->options.class], (unsigned long long)run->options.seed, (unsigned long long)run->done,
            (unsigned long long)run->insns, (unsigned long long)run->faulted, (unsigned long long)run->different,
            (double)run->done / taken);

@@ -13,7 +13,8 @@
 #define CODE_BASE 0x20000000ull
 #define FS_BASE 0x1230ull
 #define GS_BASE 0x7ffff0ull
-enum { DATA_WRITABLE = 2 * PAGE_BYTES, DATA_MAPPED = 3 * PAGE_BYTES, CODE_PAGES = 64, CODE_REGION = CODE_PAGES * PAGE_BYTES };
+enum { DATA_WRITABLE = 2 * PAGE_BYTES, DATA_MAPPED = 3 * PAGE_BYTES, CODE_PAGES = 64,
+    CODE_REGION = CODE_PAGES * PAGE_BYTES };
 enum { CASE_INSNS = 4, CASE_CODE = 64, STATE_XSAVE = 2688 };
 
 // A case has a slot of the code region. The first slot of each page is left to the case in the last one of the page
@@ -60,7 +61,8 @@ struct state {
 };
 
 enum test_class {
-    CLASS_ALL, CLASS_COPY, CLASS_STACK, CLASS_FLOW, CLASS_STRING, CLASS_STATE, CLASS_SYSTEM, CLASS_VECTOR, CLASS_X87, CLASS_COUNT
+    CLASS_ALL, CLASS_COPY, CLASS_STACK, CLASS_FLOW, CLASS_STRING, CLASS_STATE, CLASS_SYSTEM, CLASS_VECTOR, CLASS_X87,
+    CLASS_COUNT
 };
 
 struct test {
@@ -87,7 +89,10 @@ static inline unsigned random_below(struct random *random, unsigned limit)
 {
     return (unsigned)((random_next(random) >> 32) * limit >> 32);
 }
-static inline bool random_percent(struct random *random, unsigned percent) { return random_below(random, 100) < percent; }
+static inline bool random_percent(struct random *random, unsigned percent)
+{
+    return random_below(random, 100) < percent;
+}
 
 struct options {
     u64 seed, first, cases;

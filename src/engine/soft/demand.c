@@ -8,7 +8,8 @@ static bool legacy_aligned(const struct decoded *d)
 {
     switch (d->zydis.mnemonic) {
     case ZYDIS_MNEMONIC_MOVUPS: case ZYDIS_MNEMONIC_MOVUPD: case ZYDIS_MNEMONIC_MOVDQU: case ZYDIS_MNEMONIC_LDDQU:
-    case ZYDIS_MNEMONIC_PCMPESTRI: case ZYDIS_MNEMONIC_PCMPESTRM: case ZYDIS_MNEMONIC_PCMPISTRI: case ZYDIS_MNEMONIC_PCMPISTRM:
+    case ZYDIS_MNEMONIC_PCMPESTRI: case ZYDIS_MNEMONIC_PCMPESTRM: case ZYDIS_MNEMONIC_PCMPISTRI:
+    case ZYDIS_MNEMONIC_PCMPISTRM:
         return false;
     default:
         return true;
@@ -18,8 +19,10 @@ static bool legacy_aligned(const struct decoded *d)
 static bool vex_aligned(const struct decoded *d)
 {
     switch (d->zydis.mnemonic) {
-    case ZYDIS_MNEMONIC_VMOVAPS: case ZYDIS_MNEMONIC_VMOVAPD: case ZYDIS_MNEMONIC_VMOVDQA: case ZYDIS_MNEMONIC_VMOVDQA32:
-    case ZYDIS_MNEMONIC_VMOVDQA64: case ZYDIS_MNEMONIC_VMOVNTPS: case ZYDIS_MNEMONIC_VMOVNTPD: case ZYDIS_MNEMONIC_VMOVNTDQ:
+    case ZYDIS_MNEMONIC_VMOVAPS: case ZYDIS_MNEMONIC_VMOVAPD: case ZYDIS_MNEMONIC_VMOVDQA:
+    case ZYDIS_MNEMONIC_VMOVDQA32:
+    case ZYDIS_MNEMONIC_VMOVDQA64: case ZYDIS_MNEMONIC_VMOVNTPS: case ZYDIS_MNEMONIC_VMOVNTPD:
+    case ZYDIS_MNEMONIC_VMOVNTDQ:
     case ZYDIS_MNEMONIC_VMOVNTDQA:
         return true;
     default:
@@ -47,7 +50,8 @@ static bool waits_for_x87(const struct decoded *d)
 static bool suppresses_faults(const struct decoded *d, const ZydisDecodedOperand *op)
 {
     if (d->zydis.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || d->zydis.avx.mask.reg == ZYDIS_REGISTER_NONE ||
-        d->zydis.avx.mask.reg == ZYDIS_REGISTER_K0 || op->element_size < 8 || op->element_size > 64 || op->element_count > 64)
+        d->zydis.avx.mask.reg == ZYDIS_REGISTER_K0 || op->element_size < 8 || op->element_size > 64 ||
+            op->element_count > 64)
         return false;
     switch (d->zydis.mnemonic) { // each of their elements depends on several of the operand
     case ZYDIS_MNEMONIC_VDBPSADBW: case ZYDIS_MNEMONIC_VCVTNE2PS2BF16: case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
@@ -57,8 +61,10 @@ static bool suppresses_faults(const struct decoded *d, const ZydisDecodedOperand
         break;
     }
     switch (d->zydis.meta.exception_class) {
-    case ZYDIS_EXCEPTION_CLASS_E1: case ZYDIS_EXCEPTION_CLASS_E2: case ZYDIS_EXCEPTION_CLASS_E3: case ZYDIS_EXCEPTION_CLASS_E4:
-    case ZYDIS_EXCEPTION_CLASS_E5: case ZYDIS_EXCEPTION_CLASS_E6: case ZYDIS_EXCEPTION_CLASS_E10: case ZYDIS_EXCEPTION_CLASS_E11:
+    case ZYDIS_EXCEPTION_CLASS_E1: case ZYDIS_EXCEPTION_CLASS_E2: case ZYDIS_EXCEPTION_CLASS_E3:
+    case ZYDIS_EXCEPTION_CLASS_E4:
+    case ZYDIS_EXCEPTION_CLASS_E5: case ZYDIS_EXCEPTION_CLASS_E6: case ZYDIS_EXCEPTION_CLASS_E10:
+    case ZYDIS_EXCEPTION_CLASS_E11:
         return true;
     default:
         return false;
@@ -95,6 +101,7 @@ static unsigned broadcast_elements(const struct decoded *d, const ZydisDecodedOp
 
 u32 demand_mask(const struct decoded *d, const ZydisDecodedOperand *op)
 {
-    unsigned copies = broadcast_elements(d, op) / op->element_count, reg = (unsigned)(d->zydis.avx.mask.reg - ZYDIS_REGISTER_K0);
+    unsigned copies = broadcast_elements(d, op) / op->element_count,
+        reg = (unsigned)(d->zydis.avx.mask.reg - ZYDIS_REGISTER_K0);
     return DEMAND_MASK(reg, __builtin_ctz(op->element_size / 8), copies ? __builtin_ctz(copies) : 0, op->element_count);
 }

@@ -6,7 +6,8 @@
 
 #include "engine/soft/cpu.h"
 
-void fpu_save(struct cpu *cpu); // host registers -> cpu->xsave (standard XSAVE format), host gets its own defaults; no-op when not live
+// host registers -> cpu->xsave (standard XSAVE format), host gets its own defaults; no-op when not live
+void fpu_save(struct cpu *cpu);
 void fpu_load(struct cpu *cpu); // the reverse
 void fpu_reset(struct cpu *cpu, bool init);
 u32 fpu_xsave_bytes(void);      // of the host's area for the states nidus offers

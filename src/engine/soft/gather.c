@@ -53,7 +53,8 @@ static u64 address_mask(const struct insn *insn)
 
 // Linear address of element 0 of a contiguous masked operand; only the first element that takes part has to be
 // addressable.
-static u64 masked_linear(struct cpu *cpu, const struct insn *insn, unsigned index, unsigned size, u64 mask, enum access access)
+static u64 masked_linear(struct cpu *cpu, const struct insn *insn, unsigned index, unsigned size, u64 mask,
+                         enum access access)
 {
     if (!mask)
         return 0;
@@ -144,7 +145,8 @@ static void vsib_commit(struct cpu *cpu, const struct vsib *v, bool progress)
         u64 old = fpu_mask_read(cpu, v->insn->mask);
         fpu_mask_write(cpu, v->insn->mask, (old & ~ones(v->elements)) | v->mask);
     } else {
-        u8 select[VECTOR_BYTES]; // every element of the vector becomes what its sign says, also those beyond the indices
+        // every element of the vector becomes what its sign says, also those beyond the indices
+        u8 select[VECTOR_BYTES];
         unsigned bytes = v->insn->vector_length, elements = bytes / v->element_bytes;
         fpu_vector_read(cpu, v->mask_vector, select, bytes);
         u64 mask = (sign_mask(select, v->element_bytes, elements) & ~ones(v->elements)) | v->mask;

@@ -81,7 +81,8 @@ void insn_out(struct cpu *cpu, const struct insn *insn)
 }
 
 // Elements of a string transfer that one exit carries: 1 when the page does not hold even one, or is not plain RAM.
-static u32 io_batch(struct cpu *cpu, const struct string *string, unsigned segment, u64 offset, u64 linear, enum access access)
+static u32 io_batch(struct cpu *cpu, const struct string *string, unsigned segment, u64 offset, u64 linear,
+                    enum access access)
 {
     u64 count = string_span(cpu, string, segment, offset, linear);
     count = count < string->chunk ? count : string->chunk;
@@ -113,7 +114,8 @@ void insn_ins(struct cpu *cpu, const struct insn *insn)
     u32 count = io_batch(cpu, &string, SEG_ES, offset, linear, ACCESS_WRITE);
     cpu->io = (struct io_pending){
         .active = true, .string = true, .repeat = string.repeat, .down = string.down,
-        .size = (u8)string.size, .address = (u8)string.address, .count = count, .linear = linear, .next_rip = cpu->next_rip,
+        .size = (u8)string.size, .address = (u8)string.address, .count = count, .linear = linear,
+        .next_rip = cpu->next_rip,
     };
     io_exit(cpu, port, string.size, count, true);
     cpu_resume(cpu);
@@ -142,7 +144,8 @@ void insn_outs(struct cpu *cpu, const struct insn *insn)
 // INS gets its data: the target was checked before the port was read, so a fault here takes another processor's hand.
 static u64 io_complete_string(struct cpu *cpu, const struct io_pending *io)
 {
-    struct string string = {.size = io->size, .address = io->address, .repeat = io->repeat, .down = io->down, .left = 1};
+    struct string string = {.size = io->size, .address = io->address, .repeat = io->repeat, .down = io->down,
+        .left = 1};
     if (io->repeat)
         string.left = gpr_read(cpu, RCX, io->address);
     s64 step = io->down ? -(s64)io->size : (s64)io->size;

@@ -102,7 +102,8 @@ struct side {
     u8 *pointer;
 };
 
-static struct side string_side(struct cpu *cpu, struct string *string, unsigned segment, unsigned reg, enum access access)
+static struct side string_side(struct cpu *cpu, struct string *string, unsigned segment, unsigned reg,
+                               enum access access)
 {
     u64 offset = gpr_read(cpu, reg, string->address);
     struct side side = {.linear = access_linear(cpu, segment, offset, string->size, access)};
@@ -208,11 +209,14 @@ static u64 string_plain(const struct cpu *cpu, const struct insn *insn)
 
 static bool movs_plain(struct cpu *cpu, const struct insn *insn)
 {
-    u64 bytes = string_plain(cpu, insn), from_offset = cpu->gpr[RSI] & (PAGE_BYTES - 1), to_offset = cpu->gpr[RDI] & (PAGE_BYTES - 1);
+    u64 bytes = string_plain(cpu, insn), from_offset = cpu->gpr[RSI] & (PAGE_BYTES - 1),
+        to_offset = cpu->gpr[RDI] & (PAGE_BYTES - 1);
     if (!bytes || from_offset + bytes > PAGE_BYTES || to_offset + bytes > PAGE_BYTES)
         return false;
-    u8 *from = tlb_probe(cpu->tlb, cpu->gpr[RSI], 1, ACCESS_READ), *to = tlb_probe(cpu->tlb, cpu->gpr[RDI], 1, ACCESS_WRITE);
-    if (!from || !to || (insn->operand_size > 1 && insn->bytes[insn->length - 1] & 1 && (u64)(to - from) < insn->operand_size))
+    u8 *from = tlb_probe(cpu->tlb, cpu->gpr[RSI], 1, ACCESS_READ),
+        *to = tlb_probe(cpu->tlb, cpu->gpr[RDI], 1, ACCESS_WRITE);
+    if (!from || !to || (insn->operand_size > 1 && insn->bytes[insn->length - 1] & 1 &&
+                         (u64)(to - from) < insn->operand_size))
         return false; // elements that overlap are not bytes
     u64 left = bytes;
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(left) : : "memory");
@@ -339,7 +343,8 @@ void insn_cmps(struct cpu *cpu, const struct insn *insn)
         if (left.pointer && right.pointer) {
             rest = host_cmps(&string, left.pointer, right.pointer, string.chunk, until, &ax);
         } else {
-            u64 value = left.pointer ? bytes_load(left.pointer, string.size) : access_read(cpu, left.linear, string.size);
+            u64 value = left.pointer
+                ? bytes_load(left.pointer, string.size) : access_read(cpu, left.linear, string.size);
             if (right.pointer)
                 other = bytes_load(right.pointer, string.size);
             string.chunk = 1;

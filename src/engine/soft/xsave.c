@@ -26,7 +26,8 @@ static bool insn_wide(const struct insn *insn)
     unsigned escape = 0;
     while (escape < insn->length && insn->bytes[escape] != 0x0f)
         escape++;
-    return insn->code64 && escape && (insn->bytes[escape - 1] & 0xf8) == 0x48; // REX counts only right before the opcode
+    // REX counts only right before the opcode
+    return insn->code64 && escape && (insn->bytes[escape - 1] & 0xf8) == 0x48;
 }
 
 // Checks every page of the range: access_check takes what an operand may span.
@@ -41,7 +42,8 @@ static void area_check(struct cpu *cpu, u64 linear, unsigned bytes, enum access 
     }
 }
 
-static struct area area_operand(struct cpu *cpu, const struct insn *insn, unsigned alignment, unsigned bytes, enum access access)
+static struct area area_operand(struct cpu *cpu, const struct insn *insn, unsigned alignment, unsigned bytes,
+                                enum access access)
 {
     if (operand_linear(cpu, insn, 0, 1, access) & (alignment - 1)) // where it begins is looked at before where it ends
         cpu_raise_code(cpu, VECTOR_GP, 0);
