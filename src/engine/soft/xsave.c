@@ -230,7 +230,7 @@ void insn_xsaves(struct cpu *cpu, const struct insn *insn) { save_compacted(cpu,
 static u64 restore_header(struct cpu *cpu, struct area *area, u64 enabled, bool supervisor)
 {
     u64 header[8];
-    area_check(cpu, area->linear, AREA_AT, ACCESS_READ);
+    area_check(cpu, area->linear + HEADER_AT, sizeof header, ACCESS_READ);
     access_read_block(cpu, area->linear + HEADER_AT, header, sizeof header);
     area->compacted = header[1] & XCOMP_COMPACTED;
     area->present = header[1] & ~XCOMP_COMPACTED;
