@@ -1,5 +1,5 @@
-// VM entry: what the capability MSRs allow is accepted and what they do not is refused, bit by bit; the first failing check is
-// the one the manual names first; a good entry loads the guest, and the exit after it the host.
+// VM entry: what the capability MSRs allow is accepted and what they do not is refused, bit by bit; the first failing
+// check is the one the manual names first; a good entry loads the guest, and the exit after it the host.
 #include "vmx_fixture.h"
 
 static u64 capability(struct fixture *f, u32 msr)

@@ -1,5 +1,5 @@
-// VM exits: which questions of intercept.h are answered with one, what the exit says, and that a guest which scribbles over
-// its VMCS harms only itself.
+// VM exits: which questions of intercept.h are answered with one, what the exit says, and that a guest which
+// scribbles over its VMCS harms only itself.
 #include "vmx_fixture.h"
 
 #include "engine/soft/intercept.h"
@@ -32,13 +32,17 @@ static void __attribute__((noinline)) ask_io(struct cpu *cpu, const struct insn 
 {
     intercept_io(cpu, insn, port, size, false, false, 0);
 }
-static void __attribute__((noinline)) ask_event(struct cpu *cpu, const struct event *event) { intercept_event(cpu, event); }
+static void __attribute__((noinline)) ask_event(struct cpu *cpu, const struct event *event)
+{
+    intercept_event(cpu, event);
+}
 static void __attribute__((noinline)) ask_insn(struct cpu *cpu, const struct insn *insn, enum intercept intercept)
 {
     intercept_insn(cpu, insn, intercept);
 }
 static u64 written;
-static void __attribute__((noinline)) ask_cr(struct cpu *cpu, const struct insn *insn, unsigned cr, unsigned gpr, u64 value)
+static void __attribute__((noinline))
+ask_cr(struct cpu *cpu, const struct insn *insn, unsigned cr, unsigned gpr, u64 value)
 {
     written = intercept_cr_write(cpu, insn, cr, gpr, value);
 }

@@ -58,7 +58,8 @@ static inline void vmcs_fill(struct vmcs *vmcs)
     vmcs->pin_controls = control_minimum(CONTROL_PIN) | PIN_EXTERNAL_INTERRUPT | PIN_NMI;
     vmcs->cpu_controls = control_minimum(CONTROL_CPU) | CPU_HLT | CPU_SECONDARY;
     vmcs->cpu_controls2 = CPU2_EPT | CPU2_VPID;
-    vmcs->exit_controls = control_minimum(CONTROL_EXIT) | EXIT_HOST_64 | EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_ACK_INTERRUPT;
+    vmcs->exit_controls =
+        control_minimum(CONTROL_EXIT) | EXIT_HOST_64 | EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_ACK_INTERRUPT;
     vmcs->entry_controls = control_minimum(CONTROL_ENTRY) | ENTRY_IA32E | ENTRY_LOAD_EFER | ENTRY_LOAD_DEBUG;
     vmcs->vpid = 1;
     vmcs->eptp = 0x20000 | 3 << 3 | 6;

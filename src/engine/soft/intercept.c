@@ -1,5 +1,5 @@
-// The questions of intercept.h, answered for VT-x from the controls decoded at VM entry. Order and qualifications follow
-// SDM 3C chapters 26 and 28.
+// The questions of intercept.h, answered for VT-x from the controls decoded at VM entry. Order and qualifications
+// follow SDM 3C chapters 26 and 28.
 #include <Zydis/Zydis.h>
 
 #include "engine/soft/access.h"
@@ -141,8 +141,8 @@ void intercept_insn_slow(struct cpu *cpu, const struct insn *insn, enum intercep
 }
 
 // Access to a control register (SDM 3C table 28-3).
-enum { CR_WRITE = 0 << 4, CR_READ = 1 << 4, CR_CLTS = 2 << 4, CR_LMSW = 3 << 4, CR_LMSW_MEMORY = 1 << 6, CR_GPR_SHIFT = 8,
-       CR_LMSW_SHIFT = 16 };
+enum { CR_WRITE = 0 << 4, CR_READ = 1 << 4, CR_CLTS = 2 << 4, CR_LMSW = 3 << 4, CR_LMSW_MEMORY = 1 << 6,
+       CR_GPR_SHIFT = 8, CR_LMSW_SHIFT = 16 };
 
 static u64 intercept_masked_write(struct cpu *cpu, const struct insn *insn, u64 value, u64 mask, u64 shadow, u64 now,
                                   u64 qualification)

@@ -1,15 +1,16 @@
-// APIC virtualization (SDM 3C chapter 30). Registers are bytes of the virtual-APIC page in guest RAM; accesses come from
-// CR8, from the APIC-access page, and from x2APIC MSRs. Effects on that page are made at once. VM exits they cause are trap-like,
-// so they are noted and made at the next instruction boundary, which the request for one brings right after the instruction.
+// APIC virtualization (SDM 3C chapter 30). Registers are bytes of the virtual-APIC page in guest RAM; accesses come
+// from CR8, from the APIC-access page, and from x2APIC MSRs. Effects on that page are made at once. VM exits they
+// cause are trap-like, so they are noted and made at the next instruction boundary, which the request for one brings
+// right after the instruction.
 #include "engine/soft/vmx/apic.h"
 #include "engine/soft/access.h"
 #include "engine/soft/bytes.h"
 #include "engine/soft/intercept.h"
 #include "engine/soft/lapic.h"
 
-enum { APIC_ID = 0x20, APIC_VERSION = 0x30, APIC_TPR = 0x80, APIC_PPR = 0xa0, APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0,
-       APIC_SVR = 0xf0, APIC_ISR = 0x100, APIC_TMR = 0x180, APIC_IRR = 0x200, APIC_ESR = 0x280, APIC_ICR = 0x300,
-       APIC_ICR_HIGH = 0x310, APIC_LVT = 0x320, APIC_LVT_LAST = 0x370, APIC_INITIAL = 0x380, APIC_DIVIDE = 0x3e0 };
+enum { APIC_ID = 0x20, APIC_VERSION = 0x30, APIC_TPR = 0x80, APIC_PPR = 0xa0, APIC_EOI = 0xb0, APIC_LDR = 0xd0,
+       APIC_DFR = 0xe0, APIC_SVR = 0xf0, APIC_ISR = 0x100, APIC_TMR = 0x180, APIC_IRR = 0x200, APIC_ESR = 0x280,
+       APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310, APIC_INITIAL = 0x380, APIC_DIVIDE = 0x3e0 };
 
 static u32 apic_register(const struct cpu *cpu, unsigned offset)
 {
@@ -195,8 +196,8 @@ static bool apic_readable(unsigned offset)
         return true;
     if (offset >= APIC_ICR && offset <= APIC_INITIAL)
         return true;
-    return offset == APIC_ID || offset == APIC_VERSION || offset == APIC_TPR || offset == APIC_EOI || offset == APIC_LDR ||
-           offset == APIC_DFR || offset == APIC_SVR || offset == APIC_DIVIDE;
+    return offset == APIC_ID || offset == APIC_VERSION || offset == APIC_TPR || offset == APIC_EOI ||
+           offset == APIC_LDR || offset == APIC_DFR || offset == APIC_SVR || offset == APIC_DIVIDE;
 }
 
 static bool apic_writable(unsigned offset)

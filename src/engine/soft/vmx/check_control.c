@@ -31,7 +31,7 @@ static const char *check_tpr_shadow(struct cpu *cpu, const struct vmcs *vmcs, u3
     return NULL;
 }
 
-static const char *check_eptp(const struct cpu *cpu, u64 eptp)
+const char *vmx_check_eptp(const struct cpu *cpu, u64 eptp)
 {
     unsigned type = eptp & 7;
     REQUIRE(type == 0 || type == 6, "27.2.1.1: EPTP memory type");
@@ -56,7 +56,7 @@ static const char *check_secondary(struct cpu *cpu, const struct vmcs *vmcs, u32
         REQUIRE(vmx_physical_valid(cpu, vmcs->posted_descriptor, 64), "27.2.1.1: posted-interrupt descriptor address");
     }
     REQUIRE(!(cpu2 & CPU2_VPID) || vmcs->vpid, "27.2.1.1: VPID is 0");
-    const char *failed = cpu2 & CPU2_EPT ? check_eptp(cpu, vmcs->eptp) : NULL;
+    const char *failed = cpu2 & CPU2_EPT ? vmx_check_eptp(cpu, vmcs->eptp) : NULL;
     if (failed)
         return failed;
     if (cpu2 & CPU2_PML) {

@@ -36,7 +36,8 @@ static const char *check_control_registers(struct cpu *cpu, const struct vmcs *v
         u64 efer = vmcs->guest_efer;
         REQUIRE(!(efer & ~vmx_efer_allowed(cpu)), "27.3.1.1: guest IA32_EFER, reserved bits");
         REQUIRE(!(efer & EFER_LMA) == !guest_64(vmcs), "27.3.1.1: guest IA32_EFER.LMA against IA-32e mode guest");
-        REQUIRE(!(cr0 & CR0_PG) || !(efer & EFER_LMA) == !(efer & EFER_LME), "27.3.1.1: guest IA32_EFER.LMA against LME");
+        REQUIRE(!(cr0 & CR0_PG) || !(efer & EFER_LMA) == !(efer & EFER_LME),
+                "27.3.1.1: guest IA32_EFER.LMA against LME");
     }
     return NULL;
 }
@@ -52,7 +53,8 @@ static bool segment_granularity(const struct vmcs *vmcs, unsigned i)
 static const char *check_v8086_segments(const struct vmcs *vmcs)
 {
     for (unsigned i = VMCS_ES; i <= VMCS_GS; i++) {
-        REQUIRE(vmcs->guest_base[i] == (u64)vmcs->guest_selector[i] << 4, "27.3.1.2: segment base in virtual-8086 mode");
+        REQUIRE(vmcs->guest_base[i] == (u64)vmcs->guest_selector[i] << 4,
+                "27.3.1.2: segment base in virtual-8086 mode");
         REQUIRE(vmcs->guest_limit[i] == 0xffff, "27.3.1.2: segment limit in virtual-8086 mode");
         REQUIRE(vmcs->guest_access[i] == 0xf3, "27.3.1.2: access rights in virtual-8086 mode");
     }
@@ -102,7 +104,8 @@ static const char *check_data_segment(const struct vmcs *vmcs, unsigned i)
         REQUIRE(type & AR_ACCESSED, "27.3.1.2: data segment not accessed");
         REQUIRE(!(type & AR_CODE) || type & AR_RW, "27.3.1.2: data segment not readable");
         if (!guest_unrestricted(vmcs) && type < 12)
-            REQUIRE(segment_dpl(vmcs, i) >= (vmcs->guest_selector[i] & 3u), "27.3.1.2: DPL of a data segment below RPL");
+            REQUIRE(segment_dpl(vmcs, i) >= (vmcs->guest_selector[i] & 3u),
+                    "27.3.1.2: DPL of a data segment below RPL");
     }
     REQUIRE(access & AR_S, "27.3.1.2: data segment is a system segment");
     REQUIRE(access & AR_P, "27.3.1.2: data segment not present");
@@ -114,10 +117,12 @@ static const char *check_data_segment(const struct vmcs *vmcs, unsigned i)
 static const char *check_protected_segments(const struct vmcs *vmcs)
 {
     if (!guest_unrestricted(vmcs))
-        REQUIRE((vmcs->guest_selector[VMCS_SS] & 3) == (vmcs->guest_selector[VMCS_CS] & 3), "27.3.1.2: RPL of SS and CS");
+        REQUIRE((vmcs->guest_selector[VMCS_SS] & 3) == (vmcs->guest_selector[VMCS_CS] & 3),
+                "27.3.1.2: RPL of SS and CS");
     REQUIRE(!(vmcs->guest_base[VMCS_CS] >> 32), "27.3.1.2: base of CS");
     for (unsigned i = VMCS_ES; i <= VMCS_DS; i++)
-        REQUIRE(i == VMCS_CS || !segment_usable(vmcs, i) || !(vmcs->guest_base[i] >> 32), "27.3.1.2: base of SS, DS or ES");
+        REQUIRE(i == VMCS_CS || !segment_usable(vmcs, i) || !(vmcs->guest_base[i] >> 32),
+                "27.3.1.2: base of SS, DS or ES");
     const char *failed = check_code_segment(vmcs);
     if (!failed)
         failed = check_stack_segment(vmcs);
@@ -216,10 +221,12 @@ static const char *check_activity(const struct vmcs *vmcs)
             "27.3.1.5: interruptibility state, reserved bits");
     REQUIRE((blocking & (BLOCKING_STI | BLOCKING_MOV_SS)) != (BLOCKING_STI | BLOCKING_MOV_SS),
             "27.3.1.5: blocking by both STI and MOV SS");
-    REQUIRE(!(blocking & BLOCKING_STI) || vmcs->guest_rflags & FLAG_IF, "27.3.1.5: blocking by STI with RFLAGS.IF clear");
+    REQUIRE(!(blocking & BLOCKING_STI) || vmcs->guest_rflags & FLAG_IF,
+            "27.3.1.5: blocking by STI with RFLAGS.IF clear");
     REQUIRE(!valid || type != EVENT_INTERRUPT || !(blocking & (BLOCKING_STI | BLOCKING_MOV_SS)),
             "27.3.1.5: external interrupt injected while blocked");
-    REQUIRE(!valid || type != EVENT_NMI || !(blocking & BLOCKING_MOV_SS), "27.3.1.5: NMI injected while blocked by MOV SS");
+    REQUIRE(!valid || type != EVENT_NMI || !(blocking & BLOCKING_MOV_SS),
+            "27.3.1.5: NMI injected while blocked by MOV SS");
     REQUIRE(!valid || type != EVENT_NMI || !(blocking & BLOCKING_NMI) || !(vmcs->pin_controls & PIN_VIRTUAL_NMI),
             "27.3.1.5: virtual NMI injected while blocked");
     return NULL;

@@ -1,5 +1,5 @@
-// Which settings of the VMX controls exist: the capability MSRs and the entry checks both read this one table, so that what
-// is advertised, what is accepted and what is implemented cannot drift apart.
+// Which settings of the VMX controls exist: the capability MSRs and the entry checks both read this one table, so
+// that what is advertised, what is accepted and what is implemented cannot drift apart.
 #pragma once
 
 #include "engine/soft/vmx/vmx.h"
@@ -22,9 +22,9 @@ static inline bool vmx_control_valid(enum vmx_control control, u32 value)
 }
 
 // EPT and VPID capabilities (SDM 3D appendix A.10).
-enum { EPT_EXECUTE_ONLY = 1 << 0, EPT_WALK_4 = 1 << 6, EPT_UNCACHEABLE = 1 << 8, EPT_WRITE_BACK = 1 << 14, EPT_2M = 1 << 16,
-       EPT_1G = 1 << 17, EPT_INVEPT = 1 << 20, EPT_ACCESSED_DIRTY = 1 << 21, EPT_INVEPT_SINGLE = 1 << 25,
-       EPT_INVEPT_ALL = 1 << 26 };
+enum { EPT_EXECUTE_ONLY = 1 << 0, EPT_WALK_4 = 1 << 6, EPT_UNCACHEABLE = 1 << 8, EPT_WRITE_BACK = 1 << 14,
+       EPT_2M = 1 << 16, EPT_1G = 1 << 17, EPT_INVEPT = 1 << 20, EPT_ACCESSED_DIRTY = 1 << 21,
+       EPT_INVEPT_SINGLE = 1 << 25, EPT_INVEPT_ALL = 1 << 26 };
 #define VPID_INVVPID (1ull << 32)
 #define VPID_INVVPID_TYPES (0xfull << 40)
 

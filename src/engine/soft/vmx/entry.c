@@ -1,5 +1,5 @@
-// VM entry (SDM 3C chapter 27): checks, guest state, MSR list, injection. The checks only read, so a VMLAUNCH that fails them
-// has no effect; from then on the guest's values go straight from the VMCS page into struct cpu.
+// VM entry (SDM 3C chapter 27): checks, guest state, MSR list, injection. The checks only read, so a VMLAUNCH that
+// fails them has no effect; from then on the guest's values go straight from the VMCS page into struct cpu.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/lapic.h"

@@ -1,5 +1,6 @@
-// VM exit (SDM 3C chapter 28): guest state into the VMCS page, host state out of it. Everything happens in place and nothing is
-// flushed unless the architecture says so, because exits are what nested virtualization spends its time on.
+// VM exit (SDM 3C chapter 28): guest state into the VMCS page, host state out of it. Everything happens in place and
+// nothing is flushed unless the architecture says so, because exits are what nested virtualization spends its time
+// on.
 #include "engine/soft/access.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/lapic.h"
@@ -183,8 +184,8 @@ void vmx_exit_event(struct cpu *cpu, u32 reason, u64 qualification, u32 interrup
             vmcs->exit_length = cpu->delivering.length;
     }
     vmcs->entry_interruption &= ~INTERRUPTION_VALID;
-    vmx_trace(cpu, "exit %u %s rip %#lx qualification %#lx interruption %#x vectoring %#x length %u information %#x", reason,
-              vmx_reason_name(reason), (unsigned long)cpu->rip, (unsigned long)qualification, interruption,
+    vmx_trace(cpu, "exit %u %s rip %#lx qualification %#lx interruption %#x vectoring %#x length %u information %#x",
+              reason, vmx_reason_name(reason), (unsigned long)cpu->rip, (unsigned long)qualification, interruption,
               vmcs->idt_vectoring, vmcs->exit_length, vmcs->exit_information);
     exit_save_registers(cpu, vmcs);
     exit_save_segments(cpu, vmcs);

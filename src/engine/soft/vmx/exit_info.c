@@ -1,5 +1,5 @@
-// The VM-exit instruction-information field (SDM 3C 28.2.5, tables 28-8 to 28-15), made from the decoded instruction. The tables
-// agree about where the parts of a memory operand go; the callers add what is theirs.
+// The VM-exit instruction-information field (SDM 3C 28.2.5, tables 28-8 to 28-15), made from the decoded instruction.
+// The tables agree about where the parts of a memory operand go; the callers add what is theirs.
 #include "engine/soft/vmx/vmx.h"
 
 static u32 information_scale(unsigned scale)

@@ -1,5 +1,6 @@
-// The instructions of VT-x (SDM 3C chapter 31). Each decides itself about #UD, VM exit and #GP, in this order, because here
-// the VM exit comes before the privilege check: their rows in the opcode table carry no flags and no intercept.
+// The instructions of VT-x (SDM 3C chapter 31). Each decides itself about #UD, VM exit and #GP, in this order,
+// because here the VM exit comes before the privilege check: their rows in the opcode table carry no flags and no
+// intercept.
 #pragma once
 
 #include "engine/soft/insn.h"

@@ -5,8 +5,8 @@
 #include "engine/soft/vmx/control.h"
 #include "engine/soft/vmx/insn_vmx.h"
 
-// The common beginning: #UD outside VMX operation and where the instructions do not exist, then the VM exit, then privilege.
-// False: the instruction has to exit; the caller knows its qualification and information.
+// The common beginning: #UD outside VMX operation and where the instructions do not exist, then the VM exit, then
+// privilege. False: the instruction has to exit; the caller knows its qualification and information.
 static bool vmx_begin(struct cpu *cpu)
 {
     bool mode = cpu_protected(cpu) && !cpu_v8086(cpu) && (!cpu_long(cpu) || cpu_code64(cpu));
@@ -250,14 +250,9 @@ struct descriptor128 {
 static struct descriptor128 vmx_read_descriptor(struct cpu *cpu, const struct insn *insn)
 {
     struct descriptor128 descriptor;
-    access_read_block(cpu, operand_linear(cpu, insn, 1, sizeof(descriptor), ACCESS_READ), &descriptor, sizeof(descriptor));
+    u64 linear = operand_linear(cpu, insn, 1, sizeof(descriptor), ACCESS_READ);
+    access_read_block(cpu, linear, &descriptor, sizeof(descriptor));
     return descriptor;
-}
-
-static bool vmx_eptp_valid(const struct cpu *cpu, u64 eptp)
-{
-    unsigned type = eptp & 7;
-    return (type == 0 || type == 6) && (eptp >> 3 & 7) == 3 && !(eptp & 0xf80) && vmx_in_physical(cpu, eptp & ~0xfffull);
 }
 
 void insn_invept(struct cpu *cpu, const struct insn *insn)
@@ -266,7 +261,7 @@ void insn_invept(struct cpu *cpu, const struct insn *insn)
     vmx_begin_memory(cpu, insn, REASON_INVEPT, 1, insn->operand[0].reg);
     u64 type = vmx_register(cpu, insn, 0);
     struct descriptor128 descriptor = vmx_read_descriptor(cpu, insn);
-    bool valid = type == ALL || (type == SINGLE && vmx_eptp_valid(cpu, descriptor.low));
+    bool valid = type == ALL || (type == SINGLE && !vmx_check_eptp(cpu, descriptor.low));
     if (!valid || descriptor.high) {
         vmx_fail(cpu, VMX_ERROR_INVALIDATION);
         return;

@@ -1,12 +1,12 @@
-// The MSR lists of VM entries and exits (SDM 3C 27.4, 28.4, 28.6): 16-byte entries of index and value in guest RAM. They fail where
-// RDMSR and WRMSR would, and for the MSRs that the VMCS or the microcode claim for themselves.
+// The MSR lists of VM entries and exits (SDM 3C 27.4, 28.4, 28.6): 16-byte entries of index and value in guest RAM.
+// They fail where RDMSR and WRMSR would, and for the MSRs that the VMCS or the microcode claim for themselves.
 #include "engine/soft/access.h"
 #include "engine/soft/msr.h"
 #include "engine/soft/vmx/vmx.h"
 
 enum {
-    MSR_FS_BASE = (int)0xc0000100, MSR_GS_BASE = (int)0xc0000101, MSR_BIOS_UPDATE_TRIGGER = 0x79, MSR_SMM_MONITOR = 0x9b,
-    MSR_SMBASE = 0x9e, MSR_TSC = 0x10,
+    MSR_FS_BASE = (int)0xc0000100, MSR_GS_BASE = (int)0xc0000101, MSR_BIOS_UPDATE_TRIGGER = 0x79,
+    MSR_SMM_MONITOR = 0x9b, MSR_SMBASE = 0x9e, MSR_TSC = 0x10,
 };
 
 static bool msr_loadable(const struct cpu *cpu, u32 index)
@@ -32,7 +32,8 @@ static bool msr_stored(struct cpu *cpu, u32 index, u64 *value)
     return true;
 }
 
-// The count is the guest's: beyond the recommended maximum the manual promises nothing, and here the list ends as failed.
+// The count is the guest's: beyond the recommended maximum the manual promises nothing, and here the list ends as
+// failed.
 u32 vmx_msr_load(struct cpu *cpu, u64 list, u32 count)
 {
     for (u32 i = 0; i < count; i++) {

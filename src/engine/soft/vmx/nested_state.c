@@ -1,5 +1,6 @@
-// VT-x state in KVM's form (KVM_GET/SET_NESTED_STATE). The VMCS is in guest RAM already, so its copy in the data says nothing new
-// to nidus; it is there because the form has it, and because whoever saves registers and RAM at different moments needs it.
+// VT-x state in KVM's form (KVM_GET/SET_NESTED_STATE). The VMCS is in guest RAM already, so its copy in the data says
+// nothing new to nidus; it is there because the form has it, and because whoever saves registers and RAM at different
+// moments needs it.
 #include <errno.h>
 
 #include "engine/soft/bytes.h"

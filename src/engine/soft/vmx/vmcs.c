@@ -1,5 +1,5 @@
-// Finding a field by its encoding is on the path of every VMREAD and VMWRITE, so the table is expanded into an array indexed by
-// the encoding's width, kind and index, two bytes an entry: one load says place and existence.
+// Finding a field by its encoding is on the path of every VMREAD and VMWRITE, so the table is expanded into an array
+// indexed by the encoding's width, kind and index, two bytes an entry: one load says place and existence.
 #include "engine/soft/vmx/vmcs.h"
 
 // The encoding's bits 14:13, 11:10 and 5:1 put side by side.

@@ -1,8 +1,9 @@
-// The VMCS (SDM 3C chapter 25 and appendix B). Its contents live in the guest's own RAM, in the page whose address VMPTRLD
-// was given, in a layout of our own: so VMCLEAR has nothing to write back, saved state needs nothing beyond the RAM and two
-// addresses, and a hypervisor in the VM may keep as many VMCSs as it likes at no cost to us. The price: guest code can write
-// to the page behind our back. The architecture leaves that undefined; here it must do no harm to the monitor, so whatever
-// is read from the page counts as a guest's value, and nothing in it is a host pointer, an index or a count we trust.
+// The VMCS (SDM 3C chapter 25 and appendix B). Its contents live in the guest's own RAM, in the page whose address
+// VMPTRLD was given, in a layout of our own: so VMCLEAR has nothing to write back, saved state needs nothing beyond
+// the RAM and two addresses, and a hypervisor in the VM may keep as many VMCSs as it likes at no cost to us. The
+// price: guest code can write to the page behind our back. The architecture leaves that undefined; here it must do no
+// harm to the monitor, so whatever is read from the page counts as a guest's value, and nothing in it is a host
+// pointer, an index or a count we trust.
 #pragma once
 
 #include "engine/soft/cpu.h"
@@ -39,7 +40,8 @@ struct vmcs {
     u16 guest_selector[VMCS_SEGMENTS];
     u16 interrupt_status, pml_index, pad1[2];
     u32 guest_limit[VMCS_SEGMENTS], guest_access[VMCS_SEGMENTS];
-    u32 guest_gdtr_limit, guest_idtr_limit, interruptibility, activity, smbase, guest_sysenter_cs, preemption_timer, pad2;
+    u32 guest_gdtr_limit, guest_idtr_limit, interruptibility, activity, smbase, guest_sysenter_cs;
+    u32 preemption_timer, pad2;
     u64 guest_base[VMCS_SEGMENTS], guest_gdtr_base, guest_idtr_base;
     u64 link, guest_debugctl, guest_pat, guest_efer, guest_pdpte[4];
     u64 guest_cr0, guest_cr3, guest_cr4, guest_dr7, guest_rsp, guest_rip, guest_rflags, pending_debug;

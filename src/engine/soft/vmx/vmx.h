@@ -1,5 +1,5 @@
-// VT-x of one vCPU: what is not in the VMCS itself. Controls and the pointers to the pages they name are decoded once at VM
-// entry, because every intercepted instruction asks them; the VMCS fields stay in the guest's page (vmcs.h).
+// VT-x of one vCPU: what is not in the VMCS itself. Controls and the pointers to the pages they name are decoded once
+// at VM entry, because every intercepted instruction asks them; the VMCS fields stay in the guest's page (vmcs.h).
 #pragma once
 
 #include "engine/soft/vm.h"
@@ -70,7 +70,7 @@ enum vmx_error {
 
 // Interruption information, of entries, exits and IDT vectoring alike (SDM 3C 25.8.3).
 #define INTERRUPTION_VALID (1u << 31)
-enum { INTERRUPTION_TYPE_SHIFT = 8, INTERRUPTION_TYPE = 7 << 8, INTERRUPTION_ERROR = 1 << 11, INTERRUPTION_NMI_UNBLOCKED = 1 << 12 };
+enum { INTERRUPTION_TYPE_SHIFT = 8, INTERRUPTION_TYPE = 7 << 8, INTERRUPTION_ERROR = 1 << 11 };
 
 enum { VMX_EVENT_OTHER = 7 }; // interruption type: a pending monitor trap
 
@@ -129,14 +129,20 @@ static inline bool vmx_single_step(const struct cpu *cpu)
     return cpu->guest_mode && cpu->vmx->cpu & CPU_MONITOR_TRAP;
 }
 
-// Something of VT-x is due the moment the guest can be interrupted: its run is to be looked at when RFLAGS.IF or a shadow changes.
+// Something of VT-x is due the moment the guest can be interrupted: its run is to be looked at when RFLAGS.IF or a
+// shadow changes.
 static inline bool vmx_watches_interruptibility(const struct cpu *cpu)
 {
-    return cpu->guest_mode && (cpu->vmx->cpu & (CPU_INTERRUPT_WINDOW | CPU_NMI_WINDOW) || cpu->vmx->cpu2 & CPU2_INTERRUPT_DELIVERY);
+    const struct vmx *vmx = cpu->vmx;
+    return cpu->guest_mode &&
+           (vmx->cpu & (CPU_INTERRUPT_WINDOW | CPU_NMI_WINDOW) || vmx->cpu2 & CPU2_INTERRUPT_DELIVERY);
 }
 
 // Virtual NMIs: BLOCKING_NMI stands for virtual-NMI blocking, and real NMIs are never blocked.
-static inline bool vmx_virtual_nmis(const struct cpu *cpu) { return cpu->guest_mode && cpu->vmx->pin & PIN_VIRTUAL_NMI; }
+static inline bool vmx_virtual_nmis(const struct cpu *cpu)
+{
+    return cpu->guest_mode && cpu->vmx->pin & PIN_VIRTUAL_NMI;
+}
 
 // What follows is shared by the files of this directory.
 
