@@ -180,11 +180,14 @@ static void mask_move(struct cpu *cpu, const struct insn *insn, const u8 *data, 
     u64 mask = 0;
     for (unsigned i = 0; i < bytes; i++)
         mask |= (u64)(select[i] >> 7) << i;
-    u64 offset = cpu->gpr[RDI] & address_mask(insn);
-    u64 linear = access_linear(cpu, insn_segment(insn, SEG_DS), offset, bytes, ACCESS_WRITE);
-    for (unsigned half = bytes; half > 0; half -= 8)
-        access_check(cpu, linear + half - 8, 8, ACCESS_WRITE);
-    gather_masked_write(cpu, linear, data, 1, bytes, mask);
+    u64 linear[2];
+    for (unsigned half = bytes / 8; half-- > 0;) {
+        u64 offset = (cpu->gpr[RDI] + 8 * half) & address_mask(insn);
+        linear[half] = access_linear(cpu, insn_segment(insn, SEG_DS), offset, 8, ACCESS_WRITE);
+        access_check(cpu, linear[half], 8, ACCESS_WRITE);
+    }
+    for (unsigned half = 0; half < bytes / 8; half++)
+        gather_masked_write(cpu, linear[half], data + 8 * half, 1, 8, mask >> 8 * half & 0xff);
 }
 
 // MMX registers are the physical x87 registers; an MMX instruction makes register 0 the top of stack and all of them

@@ -94,6 +94,13 @@ static unsigned area_end(const struct cpu *cpu, const struct area *area, u64 com
     return end;
 }
 
+// Checks what of the area is accessed: the legacy region only if something of it is, the header, and the components.
+static void area_check_parts(struct cpu *cpu, const struct area *area, bool legacy, u64 components, enum access access)
+{
+    unsigned start = legacy ? 0 : HEADER_AT;
+    area_check(cpu, area->linear + start, area_end(cpu, area, components) - start, access);
+}
+
 // The first 24 bytes as FXSAVE stores them: without REX.W the pointers are offset and selector, the latter deprecated
 // (zero).
 static void x87_head(const struct cpu *cpu, const struct area *area, u8 head[X87_HEAD])
@@ -193,10 +200,10 @@ static void save_standard(struct cpu *cpu, const struct insn *insn, bool optimiz
     u64 in_use = components_in_use(cpu, &area);
     u64 stored = area.requested & (optimized ? in_use : ~0ull);
     u64 checked = area.requested & (optimized ? fpu_area(cpu)->xstate_bv : ~0ull); // in 32-bit code more than is stored
-    area_check(cpu, area.linear, area_end(cpu, &area, checked), ACCESS_WRITE);
+    bool mxcsr = area.requested & (1 << XSTATE_SSE | 1 << XSTATE_AVX);
+    area_check_parts(cpu, &area, mxcsr || stored & 1 << XSTATE_X87, checked, ACCESS_WRITE);
     u64 header = access_read(cpu, area.linear + HEADER_AT, 8);
-    store_legacy(cpu, &area, stored & 1 << XSTATE_X87, area.requested & (1 << XSTATE_SSE | 1 << XSTATE_AVX),
-                 stored & 1 << XSTATE_SSE);
+    store_legacy(cpu, &area, stored & 1 << XSTATE_X87, mxcsr, stored & 1 << XSTATE_SSE);
     store_components(cpu, &area, stored);
     access_write(cpu, area.linear + HEADER_AT, 8, (header & ~area.requested) | (in_use & area.requested));
 }
@@ -216,7 +223,7 @@ static void save_compacted(struct cpu *cpu, const struct insn *insn, u64 enabled
     if (fpu_area(cpu)->mxcsr != FPU_MXCSR_INIT)
         stored |= area.requested & 1 << XSTATE_SSE;
     u64 checked = stored | (area.requested & fpu_area(cpu)->xstate_bv);
-    area_check(cpu, area.linear, area_end(cpu, &area, checked), ACCESS_WRITE);
+    area_check_parts(cpu, &area, stored & (1 << XSTATE_X87 | 1 << XSTATE_SSE), checked, ACCESS_WRITE);
     store_legacy(cpu, &area, stored & 1 << XSTATE_X87, stored & 1 << XSTATE_SSE, stored & 1 << XSTATE_SSE);
     store_components(cpu, &area, stored);
     access_write(cpu, area.linear + HEADER_AT, 8, stored);
@@ -230,7 +237,8 @@ void insn_xsaves(struct cpu *cpu, const struct insn *insn) { save_compacted(cpu,
 static u64 restore_header(struct cpu *cpu, struct area *area, u64 enabled, bool supervisor)
 {
     u64 header[8];
-    area_check(cpu, area->linear + HEADER_AT, sizeof header, ACCESS_READ);
+    bool legacy = area->requested & enabled & (1 << XSTATE_X87 | 1 << XSTATE_SSE | 1 << XSTATE_AVX);
+    area_check(cpu, area->linear + (legacy ? 0 : HEADER_AT), legacy ? AREA_AT : sizeof header, ACCESS_READ);
     access_read_block(cpu, area->linear + HEADER_AT, header, sizeof header);
     area->compacted = header[1] & XCOMP_COMPACTED;
     area->present = header[1] & ~XCOMP_COMPACTED;
@@ -277,14 +285,13 @@ static void restore(struct cpu *cpu, const struct insn *insn, u64 enabled, bool 
     struct area area = area_operand(cpu, insn, 64, AREA_AT, ACCESS_READ);
     u64 requested = area.requested & enabled;
     u64 state = restore_header(cpu, &area, enabled, supervisor);
-    unsigned end = area_end(cpu, &area, requested & state);
-    area_check(cpu, area.linear, end, ACCESS_READ);
-    access_read_block(cpu, area.linear, image, end);
-
-    // The standard form loads MXCSR with either SSE or AVX whatever XSTATE_BV says, the compacted form as a part of
-    // SSE.
+    // The standard form loads MXCSR with either SSE or AVX whatever XSTATE_BV says, the compacted form as a part of SSE.
     u64 owners = area.compacted ? 1 << XSTATE_SSE : 1 << XSTATE_SSE | 1 << XSTATE_AVX;
     bool init = area.compacted && !(state & 1 << XSTATE_SSE);
+    bool legacy = requested & state & (1 << XSTATE_X87 | 1 << XSTATE_SSE) || (requested & owners && !init);
+    unsigned start = legacy ? 0 : HEADER_AT, end = area_end(cpu, &area, requested & state);
+    area_check_parts(cpu, &area, legacy, requested & state, ACCESS_READ);
+    access_read_block(cpu, area.linear + start, image + start, end - start);
     u32 mxcsr = init ? FPU_MXCSR_INIT : (u32)bytes_load(image + MXCSR_AT, 4);
     if (requested & owners) {
         check_mxcsr(cpu, mxcsr);
