@@ -168,9 +168,10 @@ bool apic_posted_interrupt(struct cpu *cpu, unsigned vector)
     struct vmcs *vmcs = cpu->vmx->vmcs;
     if (!(cpu->vmx->pin & PIN_POSTED_INTERRUPTS) || vector != (vmcs->posted_vector & 0xffu))
         return false;
-    u32 *descriptor = ram_pointer(cpu->vm, vmcs->posted_descriptor & ~63ull, 64);
+    u64 address = vmcs->posted_descriptor & ~63ull;
+    u32 *descriptor = (u32 *)(vmx_page(cpu, address & -(u64)PAGE_BYTES) + (address & (PAGE_BYTES - 1)));
     lapic_mmio_write(cpu, APIC_EOI, 0);
-    if (!descriptor)
+    if ((u8 *)descriptor >= cpu->vmx->nowhere && (u8 *)descriptor < cpu->vmx->nowhere + PAGE_BYTES)
         return true;
     __atomic_fetch_and(&descriptor[8], ~1u, __ATOMIC_SEQ_CST);
     u8 highest = apic_rvi(cpu);

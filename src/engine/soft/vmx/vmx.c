@@ -39,7 +39,8 @@ void vmx_reset(struct cpu *cpu)
 
 u8 *vmx_page(struct cpu *cpu, u64 gpa)
 {
-    u8 *page = ram_pointer(cpu->vm, gpa, PAGE_BYTES);
+    const struct ram_slot *slot = ram_slot_find(cpu->vm, gpa);
+    u8 *page = slot && !(slot->flags & KVM_MEM_READONLY) ? ram_pointer(cpu->vm, gpa, PAGE_BYTES) : NULL;
     return page ? page : cpu->vmx->nowhere;
 }
 

@@ -148,7 +148,7 @@ static inline bool vmx_virtual_nmis(const struct cpu *cpu)
 
 // Controls and pages of the current VMCS, as guest mode wants them (at VM entry, and when guest mode is restored).
 void vmx_decode(struct cpu *cpu);
-u8 *vmx_page(struct cpu *cpu, u64 gpa); // host pointer to the page; to vmx->nowhere when it is not RAM
+u8 *vmx_page(struct cpu *cpu, u64 gpa); // host pointer to the page; to vmx->nowhere when it is not RAM, or ROM
 
 // The world switches. They do not return when they have happened.
 void vmx_enter(struct cpu *cpu); // returns only after VMfail
