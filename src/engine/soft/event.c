@@ -444,7 +444,6 @@ void event_unmasked(struct cpu *cpu)
 bool event_poll(struct cpu *cpu)
 {
     lapic_collect(cpu);
-    lapic_collect(cpu);
     if (cpu->init_pending)
         event_init(cpu);
     if (cpu->sipi_pending)
