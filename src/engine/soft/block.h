@@ -63,7 +63,7 @@ struct block_site {
     u32 host;     // offset from the block's first byte of host code
     u16 position; // of the guest instruction, in its page
     u8 flags_live;// arithmetic flags are in EFLAGS
-    u8 target;    // TLB-less sites: 1 when R14 holds the guest's next linear address
+    u8 in_host;   // bit 0: guest R14 is in the host's and not in memory; bit 1: R15
 };
 
 struct block {

@@ -373,18 +373,40 @@ static void flags_after(struct translation *t, const struct decoded *d)
         t->flags = FLAGS_LIVE;
 }
 
-static void register_form(struct translation *t, struct decoded *d)
+void copy_spill(struct translation *t)
 {
-    struct usage usage = usage_of(d);
-    flags_for(t, d, R15);
-    site_add(t, d, t->flags & FLAGS_LIVE, false);
     for (unsigned reg = R14; reg <= R15; reg++)
-        if (usage.loaded >> reg & 1)
-            copy_load_gpr(t, reg, reg);
-    reencode(t, d, &(struct fields){ .base = INSN_NO_REGISTER, .from = INSN_NO_REGISTER });
-    for (unsigned reg = R14; reg <= R15; reg++)
-        if (usage.written >> reg & 1)
+        if (t->dirty >> (reg - R14) & 1)
             copy_store_gpr(t, reg, reg);
+    t->dirty = 0;
+}
+
+void copy_release(struct translation *t, unsigned reg)
+{
+    if (reg != R14 && reg != R15)
+        return;
+    u8 bit = (u8)(1u << (reg - R14));
+    if (t->dirty & bit)
+        copy_store_gpr(t, reg, reg);
+    t->dirty &= (u8)~bit;
+    t->cached &= (u8)~bit;
+}
+
+// Guest R14 and R15 by bit 0 and 1, from a bit per register.
+static u8 high_pair(u16 registers) { return (u8)(registers >> R14); }
+
+static void register_form(struct translation *t, struct decoded *d, struct usage usage)
+{
+    flags_for(t, d, R15);
+    site_add(t, d, t->flags & FLAGS_LIVE);
+    u8 wanted = high_pair(usage.loaded) & (u8)~t->cached;
+    for (unsigned reg = R14; reg <= R15; reg++)
+        if (wanted >> (reg - R14) & 1)
+            copy_load_gpr(t, reg, reg);
+    t->cached |= wanted;
+    reencode(t, d, &(struct fields){ .base = INSN_NO_REGISTER, .from = INSN_NO_REGISTER });
+    t->cached |= high_pair(usage.written);
+    t->dirty |= high_pair(usage.written);
     flags_after(t, d);
 }
 
@@ -484,27 +506,35 @@ static void memory_form(struct translation *t, struct decoded *d, const ZydisDec
     slow->operation = copy_operation;
     if (access & SLOW_MASKED)
         slow->mask = (u16)demand_mask(d, op);
-    site_add(t, d, false, false);
+    site_add(t, d, false);
     copy_operation(t, d);
     flags_after(t, d);
     slow->done = emit_address(&t->e);
     slow->flags_after = (u8)t->flags;
 }
 
+// A LEA that the host can execute as it stands.
+static bool lea_is_register_form(const struct decoded *d)
+{
+    const ZydisDecodedOperand *dest = &d->operand[0], *op = &d->operand[1];
+    bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
+    return d->zydis.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && !rip && dest->size >= 32 && d->zydis.address_width == 64;
+}
+
+static struct usage lea_usage(const struct decoded *d)
+{
+    struct usage usage = usage_of(d);
+    const ZydisRegister regs[] = { d->operand[1].mem.base, d->operand[1].mem.index };
+    for (unsigned i = 0; i < 2; i++)
+        if (regs[i] == ZYDIS_REGISTER_R14 || regs[i] == ZYDIS_REGISTER_R15)
+            usage.loaded |= (u16)(1u << ZydisRegisterGetId(regs[i]));
+    return usage;
+}
+
 static void lea_emit(struct translation *t, struct decoded *d)
 {
     const ZydisDecodedOperand *dest = &d->operand[0], *op = &d->operand[1];
     unsigned guest = gpr_of(dest);
-    bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
-    if (t->mode & MODE_CODE64 && !rip && dest->size >= 32 && d->zydis.address_width == 64) {
-        struct emit *e = &t->e;
-        bool high[2] = { op->mem.base == ZYDIS_REGISTER_R14 || op->mem.base == ZYDIS_REGISTER_R15,
-                         op->mem.index == ZYDIS_REGISTER_R14 || op->mem.index == ZYDIS_REGISTER_R15 };
-        if (!high[0] && !high[1] && guest < R14) {
-            emit_bytes(e, d->bytes, d->zydis.length);
-            return;
-        }
-    }
     probe_effective(t, d, op);
     if (dest->size == 64) {
         copy_store_gpr(t, R14, guest);
@@ -535,19 +565,27 @@ static bool is_hint(const struct decoded *d)
     }
 }
 
+bool copy_is_register_form(const struct decoded *d)
+{
+    if (d->opcode->class != OPCODE_COPY || is_hint(d))
+        return d->opcode->class == OPCODE_COPY;
+    return d->zydis.mnemonic == ZYDIS_MNEMONIC_LEA ? lea_is_register_form(d) : !copy_memory_operand(d);
+}
+
 bool copy_emit(struct translation *t, struct decoded *d)
 {
     if (is_hint(d))
         return true;
-    if (d->zydis.mnemonic == ZYDIS_MNEMONIC_LEA) {
+    bool lea = d->zydis.mnemonic == ZYDIS_MNEMONIC_LEA;
+    if (copy_is_register_form(d)) {
+        register_form(t, d, lea ? lea_usage(d) : usage_of(d));
+        return true;
+    }
+    if (lea) {
         lea_emit(t, d);
         return true;
     }
     const ZydisDecodedOperand *memory = copy_memory_operand(d);
-    if (!memory) {
-        register_form(t, d);
-        return true;
-    }
     if (memory->size == 0 || memory->size > 512)
         return false;
     memory_form(t, d, memory);

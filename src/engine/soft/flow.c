@@ -31,7 +31,8 @@ static void load_rip(struct translation *t, unsigned reg, s64 offset)
 
 void flow_poll(struct translation *t, struct decoded *d)
 {
-    site_add(t, d, t->flags & FLAGS_LIVE, false);
+    copy_release(t, R14);
+    site_add(t, d, t->flags & FLAGS_LIVE);
     emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, R14, CPU(jump));
     emit_memory(&t->e, WIDTH32, X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
 }
@@ -75,6 +76,7 @@ void flow_fallthrough(struct translation *t, unsigned position) { exit_direct(t,
 void flow_leave(struct translation *t, struct decoded *d, enum exit_kind kind, u32 argument)
 {
     struct emit *e = &t->e;
+    copy_spill(t);
     flags_to_memory(t);
     emit_gs_imm(e, WIDTH32, CPU(site), SITE(d->position, d->zydis.length, false));
     emit_gs_imm(e, WIDTH32, CPU(exit_argument), argument);
@@ -201,7 +203,7 @@ static void stack_probe(struct translation *t, struct decoded *d, void (*operati
     probe_emit(t, d, word_of(t), SLOW_WRITE | SLOW_STACK);
     struct slow_path *slow = probe_last(t);
     slow->operation = operation;
-    site_add(t, d, false, false);
+    site_add(t, d, false);
     operation(t, d);
     slow->done = emit_address(e);
     slow->flags_after = FLAGS_MEMORY;

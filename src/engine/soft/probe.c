@@ -13,6 +13,7 @@
 void flags_to_memory(struct translation *t)
 {
     if (t->flags == FLAGS_LIVE) {
+        copy_release(t, R14);
         emit_flags_save(&t->e, R14);
         t->flags = FLAGS_BOTH;
     }
@@ -21,6 +22,7 @@ void flags_to_memory(struct translation *t)
 void flags_to_live(struct translation *t, unsigned scratch)
 {
     if (t->flags == FLAGS_MEMORY) {
+        copy_release(t, scratch);
         emit_flags_restore(&t->e, scratch);
         t->flags = FLAGS_BOTH;
     }
@@ -36,11 +38,18 @@ void probe_flags(struct translation *t, struct decoded *d)
 
 static unsigned gpr_number(ZydisRegister reg) { return (unsigned)ZydisRegisterGetId(reg); }
 
-// A guest register as a host register: itself, or for R14 and R15 a copy in `scratch`.
+// Whether a guest register of an address is in the host register of its name.
+static bool address_in_host(const struct translation *t, ZydisRegister reg)
+{
+    unsigned number = gpr_number(reg);
+    return number < R14 || t->cached >> (number - R14) & 1;
+}
+
+// A guest register as a host register: itself, or for R14 and R15 in memory a copy in `scratch`.
 static unsigned address_register(struct translation *t, ZydisRegister reg, unsigned scratch)
 {
     unsigned number = gpr_number(reg);
-    if (number < R14)
+    if (address_in_host(t, reg))
         return number;
     emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, scratch, CPU(gpr) + 8 * number);
     return scratch;
@@ -80,8 +89,11 @@ void probe_effective(struct translation *t, struct decoded *d, const ZydisDecode
         emit_mov_imm(e, R14, width == 64 ? address : width == 32 ? (u32)address : (u16)address);
         return;
     }
-    unsigned base = has_base ? address_register(t, op->mem.base, R14) : INSN_NO_REGISTER;
-    unsigned index = has_index ? address_register(t, op->mem.index, R15) : INSN_NO_REGISTER;
+    // Each may be where the other's copy would go.
+    bool index_in_r14 = has_index && gpr_number(op->mem.index) == R14 && address_in_host(t, op->mem.index);
+    bool base_in_r15 = has_base && !index_in_r14 && gpr_number(op->mem.base) == R15 && address_in_host(t, op->mem.base);
+    unsigned base = has_base ? address_register(t, op->mem.base, index_in_r14 ? R15 : R14) : INSN_NO_REGISTER;
+    unsigned index = has_index ? address_register(t, op->mem.index, base_in_r15 ? R14 : R15) : INSN_NO_REGISTER;
     if (!has_index && displacement == 0)
         emit_rr(e, wide, X86_MOV_LOAD, R14, base);
     else
@@ -182,7 +194,7 @@ static void slow_path_emit(struct translation *t, struct slow_path *slow)
     emit_patch(e, bounced, emit_address(e));
     enum flags_place flags = t->flags;
     t->flags = slow->flags_before;
-    site_add(t, d, false, false);
+    site_add(t, d, false);
     slow->operation(t, d);
     t->flags = flags;
     emit_patch(e, lea_forward(t, CPU(scratch) + 8), slow->done);

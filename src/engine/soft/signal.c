@@ -47,6 +47,10 @@ static bool locate(struct cpu *cpu, const ucontext_t *context)
     cpu->rip = cpu->code_base + site->position;
     if (!cpu_code64(cpu))
         cpu->rip = (u32)cpu->rip;
+    if (site->in_host & 1)
+        cpu->gpr[R14] = (u64)context->uc_mcontext.gregs[REG_R14];
+    if (site->in_host & 2)
+        cpu->gpr[R15] = (u64)context->uc_mcontext.gregs[REG_R15];
     u64 eflags = (u64)context->uc_mcontext.gregs[REG_EFL];
     if (site->flags_live)
         cpu->flags = ((eflags & 0xff) | 2) << 8 | (eflags >> 11 & 1);

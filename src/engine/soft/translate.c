@@ -331,14 +331,14 @@ static void insn_convert(struct insn *insn, const struct translation *t, const s
     memcpy(insn->bytes, d->bytes, z->length);
 }
 
-void site_add(struct translation *t, const struct decoded *d, bool flags_live, bool target)
+void site_add(struct translation *t, const struct decoded *d, bool flags_live)
 {
     if (t->site_count == TRANSLATE_SITES || t->e.full) {
         t->e.full = true;
         return;
     }
     t->site[t->site_count++] = (struct block_site){
-        .host = (u32)(emit_address(&t->e) - t->block->host), .position = d->position, .flags_live = flags_live, .target = target,
+        .host = (u32)(emit_address(&t->e) - t->block->host), .position = d->position, .flags_live = flags_live, .in_host = t->dirty,
     };
 }
 
@@ -359,7 +359,12 @@ void flow_system(struct translation *t, struct decoded *d)
 
 static void emit_insn(struct translation *t, struct decoded *d)
 {
-    site_add(t, d, t->flags & FLAGS_LIVE, false);
+    if (!copy_is_register_form(d)) {
+        copy_spill(t);
+        if (d->opcode->class != OPCODE_FLOW)
+            t->uncached = 3; // whatever it does with the host's R14 and R15
+    }
+    site_add(t, d, t->flags & FLAGS_LIVE);
     int fault = d->opcode->class == OPCODE_COPY ? state_fault(t, d) : -1;
     if (fault >= 0) {
         flow_leave(t, d, EXIT_RAISE, (u32)fault);
@@ -414,13 +419,17 @@ static void emit_block(struct translation *t)
         if (poll)
             flow_poll(t, d);
         emit_insn(t, d);
+        t->cached &= (u8)~t->uncached;
+        t->uncached = 0;
         t->polled = poll;
         next = d->position + d->zydis.length;
         if (t->mode & MODE_STEP && !t->ended)
             flow_leave(t, d, EXIT_STEP, 0);
     }
-    if (!t->ended)
+    if (!t->ended) {
+        copy_spill(t);
         flow_fallthrough(t, next);
+    }
     probe_slow_paths(t);
     flow_exits(t);
 }
@@ -463,6 +472,7 @@ struct block *translate_block(struct code_cache *code, mode_word mode, u64 gpa, 
     t->mode = mode;
     t->count = t->slow_count = t->exit_count = t->site_count = 0;
     t->ended = t->polled = false;
+    t->cached = t->dirty = t->uncached = 0;
     block->bytes = (u16)decode_block(t, bytes, available, crossing);
     flags_liveness(t);
     emit_block(t);

@@ -52,13 +52,15 @@ struct translation {
     struct block_site site[TRANSLATE_SITES];
     unsigned site_count;
     unsigned page_bytes;    // of the page from its start that decoding may use
+    u8 cached, dirty;       // guest R14 (bit 0) and R15 (bit 1) are in the host's; and memory does not have them yet
+    u8 uncached;            // ... are not any more behind the instruction in progress
     bool polled;            // the backward branch that comes next has had its poll
     bool ended;             // the last instruction leaves the block on all paths
 };
 
 
 
-void site_add(struct translation *t, const struct decoded *d, bool flags_live, bool target);
+void site_add(struct translation *t, const struct decoded *d, bool flags_live);
 
 // cpu->site packs what C has to know when generated code calls it in the middle of an instruction.
 #define SITE(position, length, flags_live) ((u32)(position) | (u32)(length) << 13 | (u32)(flags_live) << 17)
@@ -83,6 +85,11 @@ bool copy_emit(struct translation *t, struct decoded *d);
 void copy_operation(struct translation *t, struct decoded *d); // the re-encoded instruction alone, host address in R14
 const ZydisDecodedOperand *copy_memory_operand(const struct decoded *d); // the one it accesses, or NULL
 unsigned copy_access(const struct decoded *d, const ZydisDecodedOperand *op);
+// Guest R14 and R15 stay in the host's from one register instruction to the next. copy_spill: memory has them again;
+// copy_release: and the host register may be used for something else.
+bool copy_is_register_form(const struct decoded *d);
+void copy_spill(struct translation *t);
+void copy_release(struct translation *t, unsigned reg);
 void copy_load_gpr(struct translation *t, unsigned host, unsigned guest); // host register = guest register
 void copy_store_gpr(struct translation *t, unsigned host, unsigned guest);
 
