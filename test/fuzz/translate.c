@@ -1,0 +1,52 @@
+// Guest bytes as the translator gets them: whatever is at RIP, in every mode. What must hold besides the sanitizers: a block
+// never covers more than it was given, and all that was emitted decodes again as instructions of the host.
+//
+// The input: three bytes of mode, two of where in its page the code begins, then the code.
+#include <Zydis/Zydis.h>
+#include <assert.h>
+#include <stdlib.h>
+
+#include "engine/soft/block.h"
+#include "engine/soft/translate.h"
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes);
+
+enum { HEADER = 5, CACHE_BLOCKS = 2000, PAGE = 0x1000, MODE_BITS = 24 };
+
+static struct engine_vm vm;
+
+// Without guest registers in it, a host block of any mode is long-mode code; jumps have not been linked yet.
+static void check_host_code(const struct block *block)
+{
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction insn;
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    for (u32 at = 0; at < block->host_bytes; at += insn.length)
+        assert(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, block->host + at, block->host_bytes - at, &insn)));
+    for (u32 i = 0; i < block->site_count; i++)
+        assert(block->site[i].host <= block->host_bytes);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
+{
+    if (bytes <= HEADER)
+        return 0;
+    if (!vm.code || vm.code->block_count > CACHE_BLOCKS) {
+        code_destroy(&vm);
+        vm.code = NULL;
+        if (code_create(&vm) != 0)
+            abort();
+    }
+    mode_word mode = (data[0] | data[1] << 8 | data[2] << 16) & ((1u << MODE_BITS) - 1);
+    unsigned offset = (data[3] | data[4] << 8) & (PAGE_BYTES - 1), available = (unsigned)(bytes - HEADER);
+    bool crossing = offset + available > PAGE_BYTES && translate_crosses(mode, data + HEADER, PAGE_BYTES - offset);
+    if (!crossing && offset + available > PAGE_BYTES)
+        available = PAGE_BYTES - offset;
+    const struct block *block = translate_block(vm.code, mode, PAGE + offset, crossing ? 2 * PAGE : ~0ull, data + HEADER,
+                                                available, crossing);
+    if (!block)
+        return 0;
+    assert(block->bytes <= available || block->bytes <= 1);
+    check_host_code(block);
+    return 0;
+}
