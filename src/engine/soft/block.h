@@ -39,7 +39,6 @@ enum exit_kind {
     EXIT_LINK = 1, // argument: exit id; its target is wanted
     EXIT_JUMP,     // scratch[0]: linear address of an indirect target the jump cache did not have
     EXIT_SYSTEM,   // argument: insn id
-    EXIT_NEXT,     // rip is set: go on there (a write dropped the running block)
     EXIT_POLL,     // rip is set; a request is pending
     EXIT_FAULT,    // rip is set; argument: vector
     EXIT_RAISE,    // argument: vector, at site
@@ -89,10 +88,10 @@ enum { CODE_BYTES = 128 << 20, CODE_BLOCKS = 1 << 20, CODE_INSNS = 1 << 20, CODE
 struct glue {
     const u8 *enter;   // unsigned enter(struct cpu *, const u8 *code): the only way in
     const u8 *exit;    // leaves with kind and argument already stored
-    const u8 *slow;    // C resolves a memory access (probe.c)
+    const u8 *slow;    // C resolves a memory access: R14 linear address, R15 size | SLOW_* << 8 -> R14 host address
     const u8 *commit;  // C writes a bounced access back
-    const u8 *linear;  // C applies segmentation
-    const u8 *system;  // C executes a system instruction
+    const u8 *linear;  // C applies segmentation: R14 offset, R15 size | SLOW_* << 8 | segment << 16 -> R14 linear address
+    const u8 *system;  // C executes a system instruction: R14 insn id
     const u8 *jump;    // R14 = linear target, flags in memory: through the jump cache
     const u8 *jump_end;
 };

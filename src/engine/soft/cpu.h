@@ -250,7 +250,6 @@ struct cpu {
     u32 cpuid_count;
     u32 features;            // enum cpu_feature, with the two below derived from cpuid[] (cpuid.h)
     u64 cr4_allowed, physical_mask;
-    u64 host_features;       // enum host_feature
 
     struct xstate_component xstate[CPU_XSTATE_COMPONENTS]; // 0, 1: unused. fpu.c
     u8 xsave[CPU_XSAVE_BYTES] __attribute__((aligned(64)));

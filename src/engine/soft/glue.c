@@ -71,16 +71,15 @@ static void emit_exit(struct emit *e)
     emit8(e, 0xc3);
 }
 
-// R14 = linear address, R15 = size | access << 8. Goes on at scratch[1] or, when the access was bounced and has to be
-// written back, at scratch[2], with the host address in R14.
-static void emit_slow(struct emit *e)
+// function(cpu, R14, R15 as 32 bits); its result goes to R14. Goes on at scratch[1], which the function may have changed.
+static void emit_call(struct emit *e, const void *function)
 {
     registers_store(e);
     emit_gs(e, WIDTH64, X86_MOV_LOAD, RSP, CPU(host_rsp));
     load_cpu(e, RDI);
     emit_rr(e, WIDTH64, X86_MOV_LOAD, RSI, R14);
     emit_rr(e, WIDTH32, X86_MOV_LOAD, RDX, R15);
-    call_c(e, slow_access);
+    call_c(e, function);
     emit_rr(e, WIDTH64, X86_MOV_LOAD, R14, RAX);
     registers_load(e);
     jump_gs(e, CPU(scratch[1]));
@@ -98,32 +97,6 @@ static void emit_commit(struct emit *e)
     call_c(e, slow_commit);
     emit_memory(e, WIDTH64, X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, 8);
     emit8(e, 0x9d); // popfq
-    registers_load(e);
-    jump_gs(e, CPU(scratch[1]));
-}
-
-// R14 = offset, R15 = size | access << 8 | segment << 16. Goes on at scratch[1] with the linear address in R14.
-static void emit_linear(struct emit *e)
-{
-    registers_store(e);
-    emit_gs(e, WIDTH64, X86_MOV_LOAD, RSP, CPU(host_rsp));
-    load_cpu(e, RDI);
-    emit_rr(e, WIDTH64, X86_MOV_LOAD, RSI, R14);
-    emit_rr(e, WIDTH32, X86_MOV_LOAD, RDX, R15);
-    call_c(e, slow_linear);
-    emit_rr(e, WIDTH64, X86_MOV_LOAD, R14, RAX);
-    registers_load(e);
-    jump_gs(e, CPU(scratch[1]));
-}
-
-// R14 = insn id. Goes on at scratch[1], perhaps in another translation context, or unwinds.
-static void emit_system(struct emit *e)
-{
-    registers_store(e);
-    emit_gs(e, WIDTH64, X86_MOV_LOAD, RSP, CPU(host_rsp));
-    load_cpu(e, RDI);
-    emit_rr(e, WIDTH32, X86_MOV_LOAD, RSI, R14);
-    call_c(e, run_inline);
     registers_load(e);
     jump_gs(e, CPU(scratch[1]));
 }
@@ -168,13 +141,13 @@ void glue_emit(struct code_cache *code)
     code->glue.exit = emit_address(e);
     emit_exit(e);
     code->glue.slow = emit_address(e);
-    emit_slow(e);
+    emit_call(e, slow_access);
     code->glue.commit = emit_address(e);
     emit_commit(e);
     code->glue.linear = emit_address(e);
-    emit_linear(e);
+    emit_call(e, slow_linear);
     code->glue.system = emit_address(e);
-    emit_system(e);
+    emit_call(e, run_inline);
     code->glue.jump = emit_address(e);
     emit_jump_cache(e, code->glue.exit);
     code->glue.jump_end = emit_address(e);

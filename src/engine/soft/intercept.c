@@ -465,11 +465,6 @@ u64 intercept_apic_access_page(const struct cpu *cpu)
     return cpu->guest_mode ? cpu->vmx->apic_access : VMX_NO_ADDRESS;
 }
 
-u64 intercept_tsc_offset(const struct cpu *cpu)
-{
-    return cpu->tsc_offset + (cpu->guest_mode ? cpu->vmx->tsc_offset : 0);
-}
-
 u64 cpu_tsc(const struct cpu *cpu)
 {
     u64 tsc = vmx_host_tsc() + cpu->tsc_offset;

@@ -80,4 +80,3 @@ u64 intercept_apic_access_page(const struct cpu *cpu);
 
 // TSC as RDTSC shows it now: host TSC + offset (+ VMX TSC offset and scaling in guest mode).
 u64 cpu_tsc(const struct cpu *cpu);
-u64 intercept_tsc_offset(const struct cpu *cpu);

@@ -209,8 +209,6 @@ static const struct opcode variants[] = {
     [OPCODE_RET_FAR] = { OPCODE_SYSTEM, 0, INTERCEPT_NONE, insn_ret_far },
 };
 
-const struct opcode *opcode_variant(enum opcode_variant variant) { return &variants[variant]; }
-
 const struct opcode *opcode_find(unsigned mnemonic)
 {
     if (mnemonic >= ARRAY_SIZE(table))

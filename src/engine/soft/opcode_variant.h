@@ -10,7 +10,5 @@ enum opcode_variant {
     OPCODE_RET_FAR,
 };
 
-const struct opcode *opcode_variant(enum opcode_variant variant);
-
 // The table's entry for a decoded instruction.
 const struct opcode *opcode_of(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand);
