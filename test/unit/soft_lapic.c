@@ -1,5 +1,5 @@
-// The local APICs of a small VM: registers in both modes, priorities, messages between them by every kind of destination, the
-// board's MSIs and its EOIs, the timer.
+// The local APICs of a small VM: registers in both modes, priorities, messages between them by every kind of
+// destination, the board's MSIs and its EOIs, the timer.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-// See access.h. Every linear access takes the same three steps: the soft TLB; else, page by page, translation and what the
-// page is (RAM, RAM with translated code, device memory); then the bytes. A range that crosses a page has both pages
-// translated before the first byte moves, so that a fault leaves nothing half done.
+// See access.h. Every linear access takes the same three steps: the soft TLB; else, page by page, translation and
+// what the page is (RAM, RAM with translated code, device memory); then the bytes. A range that crosses a page has
+// both pages translated before the first byte moves, so that a fault leaves nothing half done.
 #include "engine/soft/access.h"
 
 #include "engine/soft/bytes.h"
@@ -25,8 +25,8 @@ static u64 access_wrap(const struct cpu *cpu, u64 linear) { return cpu_long(cpu)
 
 static u32 access_in_page(u64 linear) { return PAGE_BYTES - (u32)(linear & (PAGE_BYTES - 1)); }
 
-// RAM that is about to be written by C code: the dirty log, and translations of the bytes. `writers` comes before `blocks`
-// for the reason in tlb.c.
+// RAM that is about to be written by C code: the dirty log, and translations of the bytes. `writers` comes before
+// `blocks` for the reason in tlb.c.
 static void access_before_write(struct cpu *cpu, struct ram_slot *slot, u64 gpa, u64 bytes)
 {
     if (UNLIKELY(slot->dirty != NULL))
@@ -62,13 +62,17 @@ static struct part access_resolve(struct cpu *cpu, struct tlb *tlb, u64 linear, 
     return part;
 }
 
+static bool part_apic(struct cpu *cpu, const struct part *part, u32 at, u32 size, enum access access, u64 *value)
+{
+    return intercept_apic_access(cpu, part->linear + at, (part->gpa + at) & (PAGE_BYTES - 1), size, access, value);
+}
+
 static void part_read(struct cpu *cpu, const struct part *part, u8 *data)
 {
     for (u32 done = 0; done < part->bytes;) {
         u32 left = part->bytes - done, size = left > 8 ? 8 : left;
         u64 value;
-        if (UNLIKELY(part->apic) && intercept_apic_access(cpu, part->linear + done, (part->gpa + done) & (PAGE_BYTES - 1),
-                                                          size, ACCESS_READ, &value)) {
+        if (UNLIKELY(part->apic) && part_apic(cpu, part, done, size, ACCESS_READ, &value)) {
             bytes_store(data + done, size, value);
         } else if (part->host) {
             bytes_copy(data + done, part->host + done, left);
@@ -85,8 +89,7 @@ static void part_write(struct cpu *cpu, const struct part *part, const u8 *data)
     for (u32 done = 0; done < part->bytes;) {
         u32 left = part->bytes - done, size = left > 8 ? 8 : left;
         u64 value = bytes_load(data + done, size);
-        if (UNLIKELY(part->apic) && intercept_apic_access(cpu, part->linear + done, (part->gpa + done) & (PAGE_BYTES - 1),
-                                                          size, ACCESS_WRITE, &value)) {
+        if (UNLIKELY(part->apic) && part_apic(cpu, part, done, size, ACCESS_WRITE, &value)) {
             done += size;
             continue;
         }
@@ -100,7 +103,8 @@ static void part_write(struct cpu *cpu, const struct part *part, const u8 *data)
 }
 
 // Both pages of an access of at most PAGE_BYTES. Returns how many parts there are.
-static unsigned access_parts(struct cpu *cpu, struct tlb *tlb, u64 linear, u32 size, enum access access, struct part part[2])
+static unsigned access_parts(struct cpu *cpu, struct tlb *tlb, u64 linear, u32 size, enum access access,
+                             struct part part[2])
 {
     u32 first = access_in_page(linear);
     part[0] = access_resolve(cpu, tlb, linear, size < first ? size : first, access);
@@ -330,8 +334,8 @@ void *access_slow(struct cpu *cpu, u64 linear, unsigned size, unsigned access)
     unsigned parts = access_parts(cpu, cpu->tlb, linear, size, write ? ACCESS_WRITE : ACCESS_READ, part);
     if (UNLIKELY(cpu->tlb->key.role == TLB_USER_ALIGNED) && size <= 8)
         access_alignment(cpu, linear, size);
-    // Directly where it is possible, pages with code included: only then is a LOCK prefix what it says. But a write to the
-    // translation being executed goes through access_commit, behind which that is left.
+    // Directly where it is possible, pages with code included: only then is a LOCK prefix what it says. But a write
+    // to the translation being executed goes through access_commit, behind which that is left.
     bool direct = part[0].host && !part[0].apic && !cpu->code_changed;
     if (parts == 2)
         direct = direct && !part[1].apic && part[1].host == part[0].host + part[0].bytes;

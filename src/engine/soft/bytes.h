@@ -1,6 +1,7 @@
-// Copying and filling without the C library, whose memcpy and friends use the vector registers that hold the guest's state
-// (fpu.h). The string instructions need general registers only, and on the hosts of today they are as fast as anything from
-// some hundred bytes on. Short constant sizes are better written as __builtin_memcpy, which the compiler expands.
+// Copying and filling without the C library, whose memcpy and friends use the vector registers that hold the guest's
+// state (fpu.h). The string instructions need general registers only, and on the hosts of today they are as fast as
+// anything from some hundred bytes on. Short constant sizes are better written as __builtin_memcpy, which the
+// compiler expands.
 #pragma once
 
 #include "base/types.h"
@@ -40,8 +41,9 @@ static inline void bytes_move(void *to, const void *from, u64 bytes)
     }
 }
 
-// A value of 1..8 bytes in guest memory, which any other processor may be changing: a naturally sized, possibly misaligned,
-// single access for the sizes that have one, so that guests see the atomicity that the manual promises (SDM 3A 9.1.1).
+// A value of 1..8 bytes in guest memory, which any other processor may be changing: a naturally sized, possibly
+// misaligned, single access for the sizes that have one, so that guests see the atomicity that the manual promises
+// (SDM 3A 9.1.1).
 typedef u16 __attribute__((aligned(1))) u16_anywhere;
 typedef u32 __attribute__((aligned(1))) u32_anywhere;
 typedef u64 __attribute__((aligned(1))) u64_anywhere;

@@ -179,7 +179,8 @@ static bool lapic_is_routed(struct cpu *cpu, unsigned vector)
     pthread_mutex_lock(&vm->lock);
     for (unsigned i = 0; i < vm->routes && !found; i++) {
         const struct kvm_irq_routing_entry *route = &vm->route[i];
-        found = route->type == KVM_IRQ_ROUTING_MSI && (route->u.msi.data & 0xff) == vector && route->u.msi.data & 1 << 15;
+        u32 data = route->u.msi.data;
+        found = route->type == KVM_IRQ_ROUTING_MSI && (data & 0xff) == vector && data & 1 << 15;
     }
     pthread_mutex_unlock(&vm->lock);
     return found;

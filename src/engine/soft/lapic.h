@@ -1,5 +1,5 @@
-// The local APIC of one vCPU: xAPIC page, x2APIC MSRs, timer (one-shot, periodic, TSC deadline), IPIs. Its state is in the
-// layout of kvm_lapic_state. Interrupts arrive from any thread; everything else is the vCPU's own thread's.
+// The local APIC of one vCPU: xAPIC page, x2APIC MSRs, timer (one-shot, periodic, TSC deadline), IPIs. Its state is
+// in the layout of kvm_lapic_state. Interrupts arrive from any thread; everything else is the vCPU's own thread's.
 #pragma once
 
 #include "engine/soft/cpu.h"
@@ -32,9 +32,9 @@ int lapic_pending(struct cpu *cpu);                                 // highest d
 int lapic_acknowledge(struct cpu *cpu);                             // IRR -> ISR, returns the vector
 int lapic_deliver_msi(struct engine_vm *vm, const struct kvm_msi *msi); // any thread; > 0 delivered, 0 not
 u64 lapic_next_timer(const struct cpu *cpu);                        // CLOCK_MONOTONIC ns of the next expiry, ~0: none
-void lapic_timer_expire(struct cpu *cpu);                           // own thread: if the timer thread has noticed that it is due
-void lapic_alarm_set(struct cpu *cpu, u64 ticks);                     // another REQUEST_EVENT, after so many ticks of the host TSC
+void lapic_timer_expire(struct cpu *cpu);                           // own thread: if the timer thread has seen it due
+void lapic_alarm_set(struct cpu *cpu, u64 ticks);                   // another REQUEST_EVENT, in so many host TSC ticks
 void lapic_alarm_cancel(struct cpu *cpu);
-bool lapic_alarm_rang(const struct cpu *cpu);                         // it has been, and has to be set again if it is still wanted
+bool lapic_alarm_rang(const struct cpu *cpu);                       // it has been, and is to be set again if wanted
 int lapic_get(struct cpu *cpu, struct kvm_lapic_state *state);
 int lapic_set(struct cpu *cpu, const struct kvm_lapic_state *state);

@@ -1,5 +1,5 @@
-// Messages between local APICs, and from devices to them (SDM 3A 11.6, 11.11). Whoever sends runs on its own thread and finds
-// the receivers by reading their registers; what it leaves with them is atomic bits and a request to look.
+// Messages between local APICs, and from devices to them (SDM 3A 11.6, 11.11). Whoever sends runs on its own thread
+// and finds the receivers by reading their registers; what it leaves with them is atomic bits and a request to look.
 #include "engine/soft/lapic_state.h"
 #include "engine/soft/vm.h"
 
@@ -105,8 +105,8 @@ static bool lapic_deliver(struct cpu *cpu, const struct lapic_message *message)
     }
 }
 
-// Lowest priority: the matching APIC with the lowest task priority; among equals the vector decides, so that each device's
-// interrupt stays with one processor.
+// Lowest priority: the matching APIC with the lowest task priority; among equals the vector decides, so that each
+// device's interrupt stays with one processor.
 static unsigned lapic_send_lowest(struct engine_vm *vm, const struct lapic_message *message)
 {
     struct cpu *best = NULL;

@@ -1,5 +1,5 @@
-// The local APIC's insides, shared by its three files: registers (lapic.c), messages between them (lapic_message.c), timers
-// (lapic_timer.c).
+// The local APIC's insides, shared by its three files: registers (lapic.c), messages between them (lapic_message.c),
+// timers (lapic_timer.c).
 #pragma once
 
 #include <stdatomic.h>
@@ -27,7 +27,8 @@ enum { APIC_TIMER_ONE_SHOT, APIC_TIMER_PERIODIC, APIC_TIMER_DEADLINE }; // LVT t
 enum { APIC_ERROR_SEND_VECTOR = 1 << 5, APIC_ERROR_RECEIVE_VECTOR = 1 << 6, APIC_ERROR_REGISTER = 1 << 7 };
 
 enum delivery_mode {
-    DELIVER_FIXED, DELIVER_LOWEST, DELIVER_SMI, DELIVER_RESERVED, DELIVER_NMI, DELIVER_INIT, DELIVER_STARTUP, DELIVER_EXTINT,
+    DELIVER_FIXED, DELIVER_LOWEST, DELIVER_SMI, DELIVER_RESERVED, DELIVER_NMI, DELIVER_INIT, DELIVER_STARTUP,
+    DELIVER_EXTINT,
 };
 
 // INIT and SIPI on their way from another thread: one word, so that an INIT takes back an earlier SIPI.
@@ -43,7 +44,8 @@ struct lapic {
     _Atomic bool attention; // set after one of the two above, by the timer, by an EOI to tell: lapic_collect has work
     _Atomic bool requested; // some bit of irr may be set
 
-    // The vCPU's own; ID, LDR, DFR, SVR and TPR are read by senders on other threads, which may see the value of just now.
+    // The vCPU's own; ID, LDR, DFR, SVR and TPR are read by senders on other threads, which may see the value of just
+    // now.
     u32 reg[APIC_REGISTERS]; // those that are plain state, by offset / 16
     u32 isr[APIC_VECTOR_WORDS];
     u32 errors;              // not yet visible in the ESR

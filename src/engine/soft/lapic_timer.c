@@ -1,9 +1,9 @@
-// The local APIC's timer, and the one thread per VM that waits for all of them. The timer's clock runs at 1 GHz, so that
-// counts divided by the divider are nanoseconds.
+// The local APIC's timer, and the one thread per VM that waits for all of them. The timer's clock runs at 1 GHz, so
+// that counts divided by the divider are nanoseconds.
 //
-// A vCPU arms its timer by writing its own slot, and wakes the thread only when that is earlier than what the thread sleeps
-// for: a guest that moves its deadline forward all the time (every tick, every idle) costs no system call. Cancelled and moved
-// deadlines make the thread wake for nothing once.
+// A vCPU arms its timer by writing its own slot, and wakes the thread only when that is earlier than what the thread
+// sleeps for: a guest that moves its deadline forward all the time (every tick, every idle) costs no system call.
+// Cancelled and moved deadlines make the thread wake for nothing once.
 #include "engine/soft/lapic_state.h"
 
 #include <errno.h>
@@ -74,8 +74,8 @@ static void *timer_thread(void *argument)
         u32 changes = atomic_load(&clock->changes);
         timer_tell(vm, timer_now());
         u64 until = timer_earliest(clock);
-        // Published before the slots are looked at again: an earlier deadline written meanwhile is either seen here, or its
-        // writer sees what we sleep for and changes the futex.
+        // Published before the slots are looked at again: an earlier deadline written meanwhile is either seen here,
+        // or its writer sees what we sleep for and changes the futex.
         atomic_store(&clock->sleeping_until, until);
         if (timer_earliest(clock) >= until)
             timer_sleep(clock, changes, until);
@@ -292,7 +292,7 @@ void lapic_timer_expire(struct cpu *cpu)
     }
     u64 period = timer_period(lapic);
     if (timer_mode(lapic) == APIC_TIMER_PERIODIC && period)
-        timer_arm(cpu, lapic->expiry + ((now - lapic->expiry) / period + 1) * period); // ticks that were missed are lost
+        timer_arm(cpu, lapic->expiry + ((now - lapic->expiry) / period + 1) * period); // missed ticks are lost
     else
         lapic_timer_stop(cpu);
     timer_fire(cpu);

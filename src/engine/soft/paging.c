@@ -1,6 +1,7 @@
-// See paging.h. A walk first reads the entries from the top down, then asks for rights, and only then sets flags in what it
-// has read: a walk that faults leaves the paging structures as they were. Flags are set by compare-exchange, because
-// another processor may have changed the entry since it was read; then the walk starts over with what is there now.
+// See paging.h. A walk first reads the entries from the top down, then asks for rights, and only then sets flags in
+// what it has read: a walk that faults leaves the paging structures as they were. Flags are set by compare-exchange,
+// because another processor may have changed the entry since it was read; then the walk starts over with what is
+// there now.
 #include "engine/soft/paging.h"
 
 #include "engine/soft/bytes.h"
@@ -39,8 +40,8 @@ struct walk {
     struct walk_entry entry[4];
 };
 
-// Reads the entry. With accessed and dirty flags in EPT, this counts as a write there (SDM 3C 29.3.5). Where there is no
-// RAM, the bus answers all ones.
+// Reads the entry. With accessed and dirty flags in EPT, this counts as a write there (SDM 3C 29.3.5). Where there is
+// no RAM, the bus answers all ones.
 static bool walk_read(struct walk *walk, u64 gpa)
 {
     struct cpu *cpu = walk->cpu;
@@ -175,7 +176,8 @@ bool paging_mark(struct cpu *cpu, u64 physical, unsigned bytes, u64 *value, u64 
         done = __atomic_compare_exchange_n((u64 *)host, &old, old | flags, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     } else {
         u32 old = (u32)*value;
-        done = __atomic_compare_exchange_n((u32 *)host, &old, old | (u32)flags, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        u32 new = old | (u32)flags;
+        done = __atomic_compare_exchange_n((u32 *)host, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
     if (slot->dirty)
         ram_mark_dirty(cpu->vm, physical);

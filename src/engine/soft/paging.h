@@ -1,5 +1,6 @@
-// Guest linear to guest-physical: no paging, 32-bit, PAE and 4-level paging (SDM 3A chapter 4), with every access to a paging
-// structure going through the second stage in guest mode, and the result too. Called when the soft TLB misses.
+// Guest linear to guest-physical: no paging, 32-bit, PAE and 4-level paging (SDM 3A chapter 4), with every access to
+// a paging structure going through the second stage in guest mode, and the result too. Called when the soft TLB
+// misses.
 #pragma once
 
 #include "engine/soft/cpu.h"
@@ -33,17 +34,18 @@ enum {
 
 struct paging {
     u64 gpa;          // of the byte, in the VM's (L1's) physical space
-    unsigned allowed; // a bit per enum access: what the entries allow this role now (so no write before the dirty flag is set)
+    unsigned allowed; // a bit per enum access: what the entries allow this role now (no write before the page is dirty)
     unsigned note;    // TLB_NOTE_*
 };
 
-// Translates for the access, setting accessed and dirty flags. False: a page fault with the error code in *error. Violations
-// of the second stage do not return.
-bool paging_walk(struct cpu *cpu, u64 linear, enum access access, enum tlb_role role, struct paging *result, u32 *error);
+// Translates for the access, setting accessed and dirty flags. False: a page fault with the error code in *error.
+// Violations of the second stage do not return.
+bool paging_walk(struct cpu *cpu, u64 linear, enum access access, enum tlb_role role, struct paging *result,
+                 u32 *error);
 
 // The same without any effect, and without regard to rights: for KVM_TRANSLATE. False: not mapped.
 bool paging_look(struct cpu *cpu, u64 linear, u64 *gpa);
 
-// Sets flags in a paging-structure entry of 4 or 8 bytes that was read as *value, unless it has changed since: false then.
-// Entries that are not in writable RAM are left alone (true).
+// Sets flags in a paging-structure entry of 4 or 8 bytes that was read as *value, unless it has changed since: false
+// then. Entries that are not in writable RAM are left alone (true).
 bool paging_mark(struct cpu *cpu, u64 physical, unsigned bytes, u64 *value, u64 flags);

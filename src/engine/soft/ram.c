@@ -1,5 +1,6 @@
-// Guest-physical addresses to RAM slots (vm.h). The slots change only while every vCPU is stopped, so looking needs no
-// lock; there are a handful of them, and a board's first one holds nearly everything, so that a binary search starts there.
+// Guest-physical addresses to RAM slots (vm.h). The slots change only while every vCPU is stopped, so looking needs
+// no lock; there are a handful of them, and a board's first one holds nearly everything, so that a binary search
+// starts there.
 #include "engine/soft/vm.h"
 
 struct ram_slot *ram_slot_find(struct engine_vm *vm, u64 gpa)

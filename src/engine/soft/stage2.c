@@ -1,6 +1,6 @@
-// See stage2.h. Entries are read from the VM's own memory, so this walk has no stage below it. Misconfigurations are found
-// from the top down, each before anything below is read; rights are compared when all entries are known, so that
-// a violation can report what the entries allow together.
+// See stage2.h. Entries are read from the VM's own memory, so this walk has no stage below it. Misconfigurations are
+// found from the top down, each before anything below is read; rights are compared when all entries are known, so
+// that a violation can report what the entries allow together.
 #include "engine/soft/stage2.h"
 
 #include "engine/soft/bytes.h"
@@ -16,7 +16,8 @@
 #define EPT_DIRTY (1ull << 9)
 #define EPT_ADDRESS 0x000ffffffffff000ull
 
-static_assert(1 << ACCESS_READ == 1 && 1 << ACCESS_WRITE == 2 && 1 << ACCESS_EXECUTE == 4, "EPT's bits 2:0 have this order");
+static_assert(1 << ACCESS_READ == 1 && 1 << ACCESS_WRITE == 2 && 1 << ACCESS_EXECUTE == 4,
+              "the order of EPT's bits 2:0");
 
 enum { EPT_LEVELS = 4, EPT_BITS = 9, EPT_TRIES = 16 };
 
@@ -79,7 +80,8 @@ static bool ept_mark(struct cpu *cpu, struct ept_walk *walk, unsigned wanted)
 {
     for (unsigned i = 0; i < walk->count; i++) {
         u64 flags = EPT_ACCESSED | (i + 1 == walk->count && wanted & 1 << ACCESS_WRITE ? EPT_DIRTY : 0);
-        if ((walk->value[i] & flags) != flags && !paging_mark(cpu, walk->physical[i], sizeof(u64), &walk->value[i], flags))
+        u64 *value = &walk->value[i];
+        if ((*value & flags) != flags && !paging_mark(cpu, walk->physical[i], sizeof(u64), value, flags))
             return false;
     }
     return true;

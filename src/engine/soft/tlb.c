@@ -1,8 +1,8 @@
 // The soft TLB's contexts (tlb.h): which one is current, filling, growing, flushing.
 //
-// Flushes are what decides whether a guest's context switches are cheap, so their cost follows what was filled since the
-// last one, never the size of the arrays: every filled index is logged once. What a flush has to search for is narrowed by
-// small Bloom filters first.
+// Flushes are what decides whether a guest's context switches are cheap, so their cost follows what was filled since
+// the last one, never the size of the arrays: every filled index is logged once. What a flush has to search for is
+// narrowed by small Bloom filters first.
 #include "engine/soft/tlb.h"
 
 #include <errno.h>
@@ -21,8 +21,9 @@ enum {
     TLB_WRITER_BITS = 14, TLB_WRITER_SLOTS = 7,
 };
 
-// Where write tags of physical pages are, by a hash of the page, so that taking them back (tlb_protect_page: once for every
-// page that becomes code) need not look through everything. A slot is 1 << 31 | context << 16 | index, and may be out of date.
+// Where write tags of physical pages are, by a hash of the page, so that taking them back (tlb_protect_page: once for
+// every page that becomes code) need not look through everything. A slot is 1 << 31 | context << 16 | index, and may
+// be out of date.
 struct tlb_writers {
     u32 slot[TLB_WRITER_SLOTS];
     bool overflow; // there may be more than the slots say
@@ -174,7 +175,8 @@ void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
     unsigned count = set ? __atomic_load_n(&set->count, __ATOMIC_ACQUIRE) : 0;
     for (unsigned i = 0; i < count; i++)
         for (u64 page = 0; page < 8; page++) // whatever its linear page, the block is in one of these places
-            tlb_forget_set(&set->context[i], tlb_jump_set(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
+            tlb_forget_set(&set->context[i],
+                           tlb_jump_set(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
 }
 
 void tlb_forget_code(struct cpu *cpu, const void *code)
@@ -286,8 +288,8 @@ static void tlb_empty(struct tlb *tlb, bool keep_global)
     tlb->logged = kept;
 }
 
-// A key is compared as its two words that matter on this vendor; the second is made in a register, because storing the small
-// fields and loading them as one word would stall.
+// A key is compared as its two words that matter on this vendor; the second is made in a register, because storing
+// the small fields and loading them as one word would stall.
 static u64 tlb_key_low(u16 vpid, u16 pcid, u8 role, bool guest, u16 mode)
 {
     return vpid | (u64)pcid << 16 | (u64)role << 32 | (u64)guest << 40 | (u64)mode << 48;
@@ -427,8 +429,8 @@ static void tlb_count_eviction(struct cpu *cpu, struct tlb *tlb)
     tlb->counted_at = now;
 }
 
-// Whether this CPU may have a write tag for the page. The order matters: whoever registers code sets `blocks` first and looks at
-// `writers` afterwards, so that one of the two sees the other (both sequentially consistent).
+// Whether this CPU may have a write tag for the page. The order matters: whoever registers code sets `blocks` first
+// and looks at `writers` afterwards, so that one of the two sees the other (both sequentially consistent).
 static bool tlb_claim_page(struct cpu *cpu, u64 gpa)
 {
     struct ram_slot *slot = ram_slot_find(cpu->vm, gpa);

@@ -1,13 +1,14 @@
 // The soft TLB: guest linear page -> host pointer, whatever the number of translation stages between. One format for
-// every context. Generated code probes it inline (see probe.c): with the page tag T of the wanted access and the linear
-// address A, `A - T` is the offset in the page when the entry holds it, and a huge number when it does not, so that one
-// unsigned compare with 4096 - size decides hit, miss and page crossing at once, and `+ host` ends the translation.
+// every context. Generated code probes it inline (see probe.c): with the page tag T of the wanted access and the
+// linear address A, `A - T` is the offset in the page when the entry holds it, and a huge number when it does not, so
+// that one unsigned compare with 4096 - size decides hit, miss and page crossing at once, and `+ host` ends the
+// translation.
 //
-// A context (struct tlb) is everything that can change what a linear address means: VPID, EPT pointer, PCID, privilege
-// (user, supervisor, supervisor that may touch user pages) and the paging mode. Each has its own array, so that
-// a CR3 write with PCID, a privilege change, a VM entry and a VM exit flush nothing: they change `cpu->tlb`.
-// Generated code finds the array of the current context at the fixed distance CPU_WINDOW_TLB from its gs base: the CPU's
-// state page is mapped again in front of every array (window.c), so switching context is one wrgsbase.
+// A context (struct tlb) is everything that can change what a linear address means: VPID, EPT pointer, PCID,
+// privilege (user, supervisor, supervisor that may touch user pages) and the paging mode. Each has its own array, so
+// that a CR3 write with PCID, a privilege change, a VM entry and a VM exit flush nothing: they change `cpu->tlb`.
+// Generated code finds the array of the current context at the fixed distance CPU_WINDOW_TLB from its gs base: the
+// CPU's state page is mapped again in front of every array (window.c), so switching context is one wrgsbase.
 #pragma once
 
 #include "base/types.h"
@@ -16,8 +17,9 @@ struct cpu;
 
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
 
-// No canonical address is within 4096 of it. But a guest may try others: those that it would match all lead to entry 0, which
-// therefore has another invalid tag, whose matches all lead to entry 1 (and likewise for sets of the jump cache).
+// No canonical address is within 4096 of it. But a guest may try others: those that it would match all lead to entry
+// 0, which therefore has another invalid tag, whose matches all lead to entry 1 (and likewise for sets of the jump
+// cache).
 #define TLB_INVALID ((u64)1 << 63)
 
 struct tlb_entry {
@@ -26,7 +28,8 @@ struct tlb_entry {
 };
 static_assert(sizeof(struct tlb_entry) == 32, "generated code shifts by 5");
 
-// GLOBAL, LARGE (2 or 4 MiB) and HUGE (1 GiB) say what the guest's own page was; LOGGED: the entry's index is in the log.
+// GLOBAL, LARGE (2 or 4 MiB) and HUGE (1 GiB) say what the guest's own page was; LOGGED: the entry's index is in the
+// log.
 enum {
     TLB_NOTE_GLOBAL = 1 << 0, TLB_NOTE_LARGE = 1 << 1, TLB_NOTE_HUGE = 1 << 2, TLB_NOTE_USED = 1 << 3,
     TLB_NOTE_LOGGED = 1 << 4,
@@ -40,18 +43,19 @@ struct tlb_note {
     u32 reserved;
 };
 
-// Jump cache: guest RIP -> generated code, in this context and in the mode `jump_mode`. Generated code probes it inline
-// for every indirect branch. A valid entry implies that its page had an ACCESS_EXECUTE tag when it was made, and no flush
-// since that covered the page: the flushes clear the cache (tlb_clear_jumps). A tag that is merely evicted says nothing.
+// Jump cache: guest RIP -> generated code, in this context and in the mode `jump_mode`. Generated code probes it
+// inline for every indirect branch. A valid entry implies that its page had an ACCESS_EXECUTE tag when it was made,
+// and no flush since that covered the page: the flushes clear the cache (tlb_clear_jumps). A tag that is merely
+// evicted says nothing.
 struct tlb_jump {
     u64 rip;  // linear address (CS base added), or tlb_jump_invalid
     void *code;
 };
 
 // Two ways a set: a loop over a few hundred targets would always have some pairs that drive each other out of a
-// direct-mapped cache. Blocks begin anywhere, functions at multiples of 16 and often at the same place in their pages: the
-// set's index folds the page number's low bits into the offset, and no more of them than leaves few places to look for a
-// block of unknown page.
+// direct-mapped cache. Blocks begin anywhere, functions at multiples of 16 and often at the same place in their
+// pages: the set's index folds the page number's low bits into the offset, and no more of them than leaves few places
+// to look for a block of unknown page.
 enum { TLB_JUMP_WAYS = 2, TLB_JUMP_SETS = 1 << 12, TLB_JUMPS = TLB_JUMP_SETS * TLB_JUMP_WAYS, TLB_JUMP_SHIFT = 3,
        TLB_JUMP_FOLD = 0xe00, TLB_JUMP_LOG = 256 };
 enum { TLB_MIN_BITS = 8, TLB_MAX_BITS = 16 };                // entries; grows with the miss rate
@@ -132,16 +136,17 @@ int tlb_create(struct cpu *cpu);  // 0 or -errno; allocates the contexts' window
 void tlb_destroy(struct cpu *cpu);
 
 // Makes cpu->tlb (and, before generated code runs again, its gs base) the context for the CPU's present state. To be
-// called after every change of CPL, CR0, CR3, CR4, EFER, EFLAGS.AC with SMAP on, VPID, EPTP or guest mode. Cheap when nothing changed.
+// called after every change of CPL, CR0, CR3, CR4, EFER, EFLAGS.AC with SMAP on, VPID, EPTP or guest mode. Cheap when
+// nothing changed.
 void tlb_switch(struct cpu *cpu);
 
 // The context of the present state but for the role: what implicit supervisor accesses use.
 struct tlb *tlb_context(struct cpu *cpu, enum tlb_role role);
 enum tlb_role tlb_role_now(const struct cpu *cpu);
 
-// Puts a translation into a context of this CPU. `gpa` is the VM's physical page, `host` its pointer; `allowed` has a bit
-// per enum access. Registers the CPU as a writer of the page when it allows writing, and refuses that for pages with code
-// and for pages that the dirty log has not yet noted.
+// Puts a translation into a context of this CPU. `gpa` is the VM's physical page, `host` its pointer; `allowed` has a
+// bit per enum access. Registers the CPU as a writer of the page when it allows writing, and refuses that for pages
+// with code and for pages that the dirty log has not yet noted.
 void tlb_fill(struct cpu *cpu, struct tlb *tlb, u64 linear, u64 gpa, void *host, unsigned allowed, unsigned note_flags);
 
 void tlb_flush_all(struct cpu *cpu);                                    // every context
@@ -155,6 +160,6 @@ void tlb_clear_jumps(struct tlb *tlb);
 struct tlb_jump *tlb_jump_fill(struct tlb *tlb, u64 linear, void *code); // own thread; where it was put
 // Any thread: no jump cache of this CPU leads to that code any more; NULL: to none at all.
 void tlb_forget_code(struct cpu *cpu, const void *code);
-// The same for the code of a block that starts at that physical address, which is quick: an address and its translation share
-// the low bits that choose the jump cache's entry.
+// The same for the code of a block that starts at that physical address, which is quick: an address and its
+// translation share the low bits that choose the jump cache's entry.
 void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code);

@@ -36,7 +36,8 @@ u8 *window_map(const struct cpu *cpu)
     u8 *window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (window == MAP_FAILED)
         return NULL;
-    // Populated, because a page fault of the host in front of every context's first use would cost more than the mapping.
+    // Populated, because a page fault of the host in front of every context's first use would cost more than the
+    // mapping.
     void *state = mmap(window, CPU_STATE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
                        cpu->state_fd, 0);
     if (state == MAP_FAILED) {

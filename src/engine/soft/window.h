@@ -8,6 +8,7 @@
 struct cpu *window_create_cpu(void); // zeroed state in its own memfd; NULL with errno
 void window_destroy_cpu(struct cpu *cpu);
 
-// Reserves a window with room for the largest array. The array's memory reads as zeroes and costs nothing until touched.
+// Reserves a window with room for the largest array. The array's memory reads as zeroes and costs nothing until
+// touched.
 u8 *window_map(const struct cpu *cpu); // NULL with errno
 void window_unmap(u8 *window);
