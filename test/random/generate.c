@@ -39,6 +39,9 @@ static unsigned legacy_prefixes(struct random *r, bool code64, u8 *b)
         b[n++] = 0x66;
     if (random_percent(r, 6))
         b[n++] = 0x67;
+    if (random_percent(r, 1)) // redundant ones
+        for (unsigned count = random_below(r, 8); count; count--)
+            b[n++] = pick(r, (const u8[]){0x66, 0xf2, 0xf3, 0xf0, 0x2e, 0x3e}, 6);
     if (random_percent(r, 25))
         b[n++] = random_percent(r, 50) ? 0xf2 : 0xf3;
     if (random_percent(r, 6))
@@ -509,8 +512,9 @@ static u32 undefined_after(u32 undefined, const ZydisDecodedInstruction *insn, c
     if (!flags)
         return undefined;
     bool bit_test = insn->meta.category == ZYDIS_CATEGORY_BITBYTE;
-    // by zero: nothing written
-    if (insn->meta.category != ZYDIS_CATEGORY_SHIFT && insn->meta.category != ZYDIS_CATEGORY_ROTATE)
+    // Not written by a shift by zero; and divisions keep what they find.
+    bool division = insn->mnemonic == ZYDIS_MNEMONIC_DIV || insn->mnemonic == ZYDIS_MNEMONIC_IDIV;
+    if (insn->meta.category != ZYDIS_CATEGORY_SHIFT && insn->meta.category != ZYDIS_CATEGORY_ROTATE && !division)
         undefined &= ~(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
     return undefined | (bit_test || opcode->class == OPCODE_SYSTEM ? flags->undefined : 0);
 }

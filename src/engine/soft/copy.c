@@ -175,24 +175,27 @@ static bool has_word_operand(const struct decoded *d)
     return false;
 }
 
+// Each prefix once: with the REX that a renamed register may need, repeated ones would exceed 15 bytes.
 static void emit_prefixes(struct translation *t, const struct decoded *d)
 {
-    bool code16 = !(t->mode & (MODE_CODE64 | MODE_CODE32)), size_override = false;
+    bool code16 = !(t->mode & (MODE_CODE64 | MODE_CODE32)), size_override = false, mandatory = false, lock = false;
+    u8 repeat = 0;
     for (unsigned i = 0; i < d->zydis.raw.prefix_count; i++) {
         u8 value = d->zydis.raw.prefixes[i].value;
         ZydisPrefixType type = d->zydis.raw.prefixes[i].type;
-        if (value == 0x66) {
-            if (type == ZYDIS_PREFIX_TYPE_MANDATORY)
-                emit8(&t->e, value);
-            else
-                size_override = true;
-        } else if (value == 0xf0 || ((value == 0xf2 || value == 0xf3) && type != ZYDIS_PREFIX_TYPE_IGNORED)) {
-            emit8(&t->e, value);
-        }
+        mandatory |= value == 0x66 && type == ZYDIS_PREFIX_TYPE_MANDATORY;
+        size_override |= value == 0x66 && type != ZYDIS_PREFIX_TYPE_MANDATORY;
+        lock |= value == 0xf0;
+        if ((value == 0xf2 || value == 0xf3) && type != ZYDIS_PREFIX_TYPE_IGNORED)
+            repeat = value;
     }
+    if (lock)
+        emit8(&t->e, 0xf0);
+    if (repeat)
+        emit8(&t->e, repeat);
     if (code16 && !uses_vector(d))
         size_override = d->zydis.operand_width == 16 && has_word_operand(d);
-    if (size_override)
+    if (size_override || mandatory)
         emit8(&t->e, 0x66);
 }
 
