@@ -108,14 +108,21 @@ void insn_salc(struct cpu *cpu, const struct insn *insn)
 
 static s64 sign_extend(u64 value, unsigned size) { return (s64)(value << (64 - 8 * size)) >> (64 - 8 * size); }
 
+static u64 address_mask(const struct insn *insn)
+{
+    return insn->address_size == 8 ? ~0ull : (1ull << 8 * insn->address_size) - 1;
+}
+
 void insn_bound(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size;
     s64 index = sign_extend(operand_read(cpu, insn, 0), size);
-    u64 linear = operand_linear(cpu, insn, 1, 2 * size, ACCESS_READ);
+    u64 linear = operand_linear(cpu, insn, 1, size, ACCESS_READ);
     if (index < sign_extend(access_read(cpu, linear, size), size))
         cpu_raise(cpu, VECTOR_BR);
-    if (index > sign_extend(access_read(cpu, linear + size, size), size))
+    u64 offset = (operand_offset(cpu, insn, 1) + size) & address_mask(insn);
+    linear = access_linear(cpu, insn->operand[1].segment, offset, size, ACCESS_READ);
+    if (index > sign_extend(access_read(cpu, linear, size), size))
         cpu_raise(cpu, VECTOR_BR);
 }
 
@@ -159,11 +166,6 @@ void insn_enter(struct cpu *cpu, const struct insn *insn)
     access_check(cpu, linear, 1, ACCESS_WRITE); // a write there must be possible
     gpr_write(cpu, RBP, size, frame & stack.mask);
     cpu->gpr[RSP] = stack_rsp(&stack, cpu->gpr[RSP]);
-}
-
-static u64 address_mask(const struct insn *insn)
-{
-    return insn->address_size == 8 ? ~0ull : (1ull << 8 * insn->address_size) - 1;
 }
 
 void insn_xlat(struct cpu *cpu, const struct insn *insn)
