@@ -1,5 +1,5 @@
-// Guest bytes as the translator gets them: whatever is at RIP, in every mode. What must hold besides the sanitizers: a block
-// never covers more than it was given, and all that was emitted decodes again as instructions of the host.
+// Guest bytes as the translator gets them: whatever is at RIP, in every mode. What must hold besides the sanitizers: a
+// block never covers more than it was given, and all that was emitted decodes again as instructions of the host.
 //
 // The input: three bytes of mode, two of where in its page the code begins, then the code.
 #include <Zydis/Zydis.h>
@@ -22,7 +22,8 @@ static void check_host_code(const struct block *block)
     ZydisDecodedInstruction insn;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     for (u32 at = 0; at < block->host_bytes; at += insn.length)
-        assert(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, block->host + at, block->host_bytes - at, &insn)));
+        assert(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, block->host + at, block->host_bytes - at,
+                                                          &insn)));
     for (u32 i = 0; i < block->site_count; i++)
         assert(block->site[i].host <= block->host_bytes);
 }
@@ -42,8 +43,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
     bool crossing = offset + available > PAGE_BYTES && translate_crosses(mode, data + HEADER, PAGE_BYTES - offset);
     if (!crossing && offset + available > PAGE_BYTES)
         available = PAGE_BYTES - offset;
-    const struct block *block = translate_block(vm.code, mode, PAGE + offset, crossing ? 2 * PAGE : ~0ull, data + HEADER,
-                                                available, crossing);
+    u64 second = crossing ? 2 * PAGE : ~0ull;
+    const struct block *block = translate_block(vm.code, mode, PAGE + offset, second, data + HEADER, available, crossing);
     if (!block)
         return 0;
     assert(block->bytes <= available || block->bytes <= 1);

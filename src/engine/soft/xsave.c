@@ -285,7 +285,8 @@ static void restore(struct cpu *cpu, const struct insn *insn, u64 enabled, bool 
     struct area area = area_operand(cpu, insn, 64, AREA_AT, ACCESS_READ);
     u64 requested = area.requested & enabled;
     u64 state = restore_header(cpu, &area, enabled, supervisor);
-    // The standard form loads MXCSR with either SSE or AVX whatever XSTATE_BV says, the compacted form as a part of SSE.
+    // The standard form loads MXCSR with either SSE or AVX whatever XSTATE_BV says, the compacted form as a part of
+    // SSE.
     u64 owners = area.compacted ? 1 << XSTATE_SSE : 1 << XSTATE_SSE | 1 << XSTATE_AVX;
     bool init = area.compacted && !(state & 1 << XSTATE_SSE);
     bool legacy = requested & state & (1 << XSTATE_X87 | 1 << XSTATE_SSE) || (requested & owners && !init);
