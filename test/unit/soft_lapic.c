@@ -365,6 +365,16 @@ static void test_timer(void **state)
     lapic_mmio_write(cpu, APIC_EOI, 0);
     assert_int_equal(lapic_mmio_read(cpu, APIC_CURRENT_COUNT), 0);
     assert_int_equal(lapic_next_timer(cpu), LAPIC_NEVER);
+    // Made periodic after it ran out, but before anybody looked: it has fired once and does not start again.
+    u64 limit = now() + 5000000000;
+    lapic_mmio_write(cpu, APIC_INITIAL_COUNT, 1000);
+    while (lapic_mmio_read(cpu, APIC_CURRENT_COUNT))
+        assert_true(now() < limit);
+    lapic_mmio_write(cpu, APIC_LVT_TIMER, APIC_TIMER_PERIODIC << 17 | 0x92);
+    assert_int_equal(lapic_mmio_read(cpu, APIC_CURRENT_COUNT), 0);
+    assert_int_equal(lapic_next_timer(cpu), LAPIC_NEVER);
+    assert_int_equal(lapic_acknowledge(cpu), 0x91);
+    lapic_mmio_write(cpu, APIC_EOI, 0);
     // Periodic: again and again, at whole periods. Divided by 2.
     lapic_mmio_write(cpu, APIC_DIVIDE, 0);
     lapic_mmio_write(cpu, APIC_LVT_TIMER, APIC_TIMER_PERIODIC << 17 | 0x92);
