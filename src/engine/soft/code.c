@@ -319,13 +319,13 @@ static void link_through_jumps(struct code_cache *code, struct block_exit *exit,
     struct emit *e = &code->emit;
     if (e->end - e->at < CODE_RESERVE)
         return;
-    const u8 *stub = emit_address(e);
+    const u8 *detour = emit_address(e);
     if (exit->flags_live)
         emit_flags_save(e, R14);
     emit_gs(e, WIDTH64, X86_MOV_LOAD, R14, offsetof(struct cpu, code_base));
     emit_memory(e, code64 ? WIDTH64 : WIDTH32, X86_LEA, R14, R14, INSN_NO_REGISTER, 1, exit->offset);
     emit_jump(e, EMIT_ALWAYS, code->glue.jump);
-    emit_patch(e, exit->rel32, stub);
+    emit_patch(e, exit->rel32, detour);
 }
 
 const u8 *code_link(struct cpu *cpu, u32 exit_id)
