@@ -1,0 +1,108 @@
+// What the service and a VM's worker say to each other. The worker listens on a Unix socket in the VM's runtime
+// directory, so that a service that was restarted finds the VM again and goes on; one service is connected at a time, a
+// newer connection replaces an older one.
+//
+// A message is one line of JSON, at most CONTROL_LINE bytes. Either side treats the other as foreign: the service because a
+// guest may have taken the worker over, the worker because it costs nothing.
+//
+//   to the worker      {"id": 7, "command": "pause", ...}
+//   back               {"id": 7, "result": {...}}  or  {"id": 7, "error": "cannot ..."}
+//   without being asked {"event": "ended", ...}
+//
+// Commands                what they take             what they give
+//   status                -                          struct control_status
+//   pause, resume         -                          -
+//   shutdown              {"wait_ms"}                how it was asked: {"by": "agent" | "power-button"}
+//   reset                 -                          - ; a guest that starts anew: same process, same sockets
+//   end                   -                          - ; the process ends as if the plug was pulled
+//   save                  {"path"}                   - ; pauses, writes the state, ends with CONTROL_ENDED_SAVED
+//   memory                {"startup", "minimum", "maximum", "dynamic", "buffer"}  - ; an error says why not
+// Events
+//   state                 {"state": enum control_state's name}
+//   nested                {"extension", "running", "launched"}: a hypervisor began or ended in the VM
+//   heartbeat             {"heartbeat"}
+//   ended                 {"ending", "text"}: the last line before the process ends
+#pragma once
+
+#include "base/error.h"
+#include "base/types.h"
+
+struct json_t;
+
+enum { CONTROL_LINE = 64 << 10, CONTROL_DISKS = 64, CONTROL_ADAPTERS = 8, CONTROL_PORTS = 2 };
+
+enum control_state { CONTROL_STARTING, CONTROL_RUNNING, CONTROL_PAUSED, CONTROL_SAVING };
+
+enum control_ending {
+    CONTROL_ENDED_POWER_OFF,
+    CONTROL_ENDED_BY_COMMAND,
+    CONTROL_ENDED_SAVED,
+    CONTROL_ENDED_TRIPLE_FAULT,
+    CONTROL_ENDED_ENGINE,
+    CONTROL_ENDED_START, // it never ran: `text` says why
+};
+
+enum control_heartbeat { CONTROL_HEARTBEAT_NONE /* no agent ever answered */, CONTROL_HEARTBEAT_OK, CONTROL_HEARTBEAT_LOST };
+
+struct control_disk {
+    char *path;
+    char *format; // "raw", "qcow2", "vpc" (VHD), "vhdx"
+    bool readonly;
+    bool dvd;
+};
+
+struct control_adapter {
+    char *id;     // GUID
+    u8 mac[6];
+    char *network; // "user": the worker's own NAT; "none": a cable to nowhere; "socket:PATH": a switch's port
+};
+
+// Everything a VM starts from. Given to the worker as one JSON document on a descriptor; strings are owned.
+struct control_config {
+    char *id;   // GUID
+    char *name;
+    char *directory;  // runtime directory: control, console, com1, com2 are sockets in it
+    char *console_log; // NULL: none
+    char *restore;     // a saved state to go on from, or NULL
+    unsigned cpus;
+    u64 memory_startup, memory_minimum, memory_maximum; // bytes
+    unsigned memory_buffer;                             // percent
+    bool memory_dynamic;
+    char *engine; // "auto", "soft", "kvm"
+    char *vendor; // "host", "intel", "amd"
+    bool nested;
+    char *kernel, *initrd, *append; // initrd, append may be NULL
+    struct control_disk disks[CONTROL_DISKS];
+    unsigned disk_count;
+    struct control_adapter adapters[CONTROL_ADAPTERS];
+    unsigned adapter_count;
+    char *com_ports[CONTROL_PORTS]; // a Unix socket to listen on, or NULL
+    bool debug_exit;
+};
+
+struct control_status {
+    enum control_state state;
+    char engine[8];     // what "auto" became
+    u64 uptime_ns;      // that the guest ran, without pauses
+    u64 cpu_ns;         // that its virtual processors used
+    u64 memory_assigned, memory_demand; // bytes; demand is 0 while the guest does not tell
+    char nested_extension[8]; // "none", "vmx", "svm": what a hypervisor in the VM uses right now
+    bool nested_running;
+    u64 nested_launched; // guests it has launched since power-on
+    enum control_heartbeat heartbeat;
+    char guest_system[128]; // from the agent, or empty
+    char addresses[512];    // of its adapters, with blanks between, or empty
+};
+
+int control_config_read(struct control_config *config, const char *text, size_t bytes, struct error *error);
+char *control_config_write(const struct control_config *config); // the caller frees
+void control_config_free(struct control_config *config);
+
+struct json_t *control_status_write(const struct control_status *status);
+int control_status_read(struct control_status *status, const struct json_t *json, struct error *error);
+
+const char *control_state_name(enum control_state state);
+const char *control_ending_name(enum control_ending ending);
+const char *control_heartbeat_name(enum control_heartbeat heartbeat);
+bool control_state_find(const char *name, enum control_state *state);
+bool control_ending_find(const char *name, enum control_ending *ending);
