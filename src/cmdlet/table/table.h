@@ -1,0 +1,13 @@
+// The table of cmdlets and classes, noun by noun: each file of this folder defines one `struct noun`, and table.c lists
+// them. A cmdlet of the file NOUN.c that the service carries out has its handler in src/service/object/NOUN.c.
+#pragma once
+
+#include "cmdlet/class.h"
+#include "cmdlet/cmdlet.h"
+
+struct noun {
+    const struct cmdlet *cmdlets; // ends with a NULL name; NULL: none
+    const struct class *classes;  // ends with a NULL name; NULL: none
+};
+
+extern const struct noun *const table_nouns[]; // NULL past the last
