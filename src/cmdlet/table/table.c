@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+
+
 const struct noun *const table_nouns[] = {
-    NULL,
+    &table_vm, &table_processor, &table_memory, &table_security, &table_absent, NULL,
 };

@@ -11,3 +11,5 @@ struct noun {
 };
 
 extern const struct noun *const table_nouns[]; // NULL past the last
+
+extern const struct noun table_vm, table_processor, table_memory, table_security, table_absent;

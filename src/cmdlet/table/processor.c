@@ -1,0 +1,142 @@
+// The virtual processors of a VM: how many, how fast, and whether a hypervisor can run on them.
+#include "cmdlet/table/selector.h"
+#include "cmdlet/table/table.h"
+
+static const struct parameter get_parameters[] = {
+    SELECTOR_VM_NAME(PARAMETER_SET_1),
+    SELECTOR_VM(PARAMETER_SET_2),
+    {0},
+};
+
+static const struct parameter set_parameters[] = {
+    SELECTOR_VM_NAME(PARAMETER_SET_1),
+    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_PART("VMProcessor", PARAMETER_SET_3),
+    {.name = "ExposeVirtualizationExtensions", .type = PARAMETER_BOOL,
+     .help = "Whether the VM's processors have VT-x or AMD-V, so that a hypervisor can run in it. The VM must be off. "
+             "VT-x needs configuration version 8.0, AMD-V 10.0."},
+    {.name = "Count", .type = PARAMETER_INT, .least = 1, .most = 64, .help = "How many virtual processors the VM has."},
+    {.name = "CompatibilityForMigrationEnabled", .type = PARAMETER_BOOL,
+     .help = "Whether the processors show only what every host has."},
+    {.name = "CompatibilityForOlderOperatingSystemsEnabled", .type = PARAMETER_BOOL,
+     .help = "Whether the processors show only what old guests know."},
+    {.name = "HwThreadCountPerCore", .type = PARAMETER_INT, .least = 0, .most = 2,
+     .help = "Virtual processors a core; 0 takes what the host has."},
+    {.name = "Maximum", .type = PARAMETER_INT, .least = 0, .most = 100,
+     .help = "The most of a host processor that each virtual processor may use, in percent."},
+    {.name = "Reserve", .type = PARAMETER_INT, .least = 0, .most = 100,
+     .help = "How much of a host processor is kept for each virtual processor, in percent."},
+    {.name = "RelativeWeight", .type = PARAMETER_INT, .least = 1, .most = 10000,
+     .help = "The share of this VM's processors against those of other VMs; 100 is usual."},
+    {.name = "MaximumCountPerNumaNode", .type = PARAMETER_INT, .least = 1, .most = 64,
+     .help = "The most virtual processors in one virtual NUMA node."},
+    {.name = "MaximumCountPerNumaSocket", .type = PARAMETER_INT, .least = 1, .most = 64,
+     .help = "The most virtual NUMA nodes in one virtual socket."},
+    {.name = "ResourcePoolName", .type = PARAMETER_STRING, .help = "The resource pool; nidus has the one named Primordial."},
+    {.name = "Perfmon", .type = PARAMETER_STRING, .flags = PARAMETER_LIST,
+     .help = "Performance-monitoring features to expose: pmu, pebs, lbr. nidus's processors have none."},
+    {.name = "EnableHostResourceProtection", .type = PARAMETER_BOOL,
+     .help = "Whether the VM is slowed down when it asks for too much of the host."},
+    {.name = "Vendor", .type = PARAMETER_ENUM, .values = "Host Intel AMD", .flags = PARAMETER_NIDUS,
+     .help = "Whose processor the VM sees, and so which extension a hypervisor in it finds: Intel has VT-x, AMD has "
+             "AMD-V, whatever the host is."},
+    {.name = "Engine", .type = PARAMETER_ENUM, .values = "Auto Soft KVM", .flags = PARAMETER_NIDUS,
+     .help = "What runs the processors: nidus's own CPU, the host's KVM, or KVM where it can do all that is asked for."},
+    PARAMETER_PASSTHRU,
+    {0},
+};
+
+static const struct cmdlet cmdlets[] = {
+    {
+        .name = "Get-VMProcessor",
+        .module = "Hyper-V",
+        .synopsis = "Gets the virtual processors of a virtual machine.",
+        .description = "One object a virtual machine: how many processors it has, what they show, and whether a hypervisor "
+                       "runs on them right now.",
+        .parameters = get_parameters,
+        .sets = {"VMName", "VMObject"},
+        .output = "VMProcessor",
+        .examples = {{"Get-VMProcessor lab", "Shows the processors of lab."},
+                     {"Get-VM | Get-VMProcessor | Where-Object ExposeVirtualizationExtensions | Select-Object VMName",
+                      "Lists the virtual machines in which a hypervisor can run."}},
+    },
+    {
+        .name = "Set-VMProcessor",
+        .module = "Hyper-V",
+        .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES,
+        .synopsis = "Configures the virtual processors of a virtual machine.",
+        .description = "Settings hold for all processors of the virtual machine. -ExposeVirtualizationExtensions is what "
+                       "turns nested virtualization on.",
+        .parameters = set_parameters,
+        .sets = {"VMName", "VMObject", "VMProcessor"},
+        .output = "VMProcessor",
+        .examples = {{"Set-VMProcessor -VMName lab -ExposeVirtualizationExtensions $true",
+                      "Lets a hypervisor run in lab."},
+                     {"Set-VMProcessor lab -Count 2 -Reserve 10 -Maximum 75 -RelativeWeight 200",
+                      "Gives lab two processors and a share of the host's."},
+                     {"Get-VM lab | Set-VMProcessor -Vendor Intel -Engine Soft",
+                      "Gives lab a processor with VT-x that nidus itself provides."}},
+    },
+    {0},
+};
+
+static const struct property properties[] = {
+    {"ResourcePoolName", PROPERTY_STRING, NULL, "the resource pool"},
+    {"Count", PROPERTY_INT, NULL, "how many there are"},
+    {"CompatibilityForMigrationEnabled", PROPERTY_BOOL, NULL, "whether they show only what every host has"},
+    {"CompatibilityForMigrationMode", PROPERTY_STRING, NULL, "how that is decided"},
+    {"CompatibilityForOlderOperatingSystemsEnabled", PROPERTY_BOOL, NULL, "whether they show only what old guests know"},
+    {"HwThreadCountPerCore", PROPERTY_INT, NULL, "processors a core; 0: as the host"},
+    {"ExposeVirtualizationExtensions", PROPERTY_BOOL, NULL, "whether a hypervisor can run on them"},
+    {"EnablePerfmonPmu", PROPERTY_BOOL, NULL, "performance counters are exposed"},
+    {"EnablePerfmonLbr", PROPERTY_BOOL, NULL, "last branch records are exposed"},
+    {"EnablePerfmonPebs", PROPERTY_BOOL, NULL, "precise event sampling is exposed"},
+    {"EnablePerfmonIpt", PROPERTY_BOOL, NULL, "processor trace is exposed"},
+    {"EnableLegacyApicMode", PROPERTY_BOOL, NULL, "x2APIC is hidden"},
+    {"ApicMode", PROPERTY_STRING, NULL, "Default: xAPIC and x2APIC"},
+    {"AllowACountMCount", PROPERTY_BOOL, NULL, "APERF and MPERF are exposed"},
+    {"CpuBrandString", PROPERTY_STRING, NULL, "brand string set instead of the host's"},
+    {"PerfCpuFreqCapMhz", PROPERTY_INT, NULL, "frequency cap, 0: none"},
+    {"Maximum", PROPERTY_INT, NULL, "percent of a host processor, the most"},
+    {"Reserve", PROPERTY_INT, NULL, "percent of a host processor that is kept"},
+    {"RelativeWeight", PROPERTY_INT, NULL, "share against other VMs"},
+    {"MaximumCountPerNumaNode", PROPERTY_INT, NULL, "processors a virtual NUMA node"},
+    {"MaximumCountPerNumaSocket", PROPERTY_INT, NULL, "virtual NUMA nodes a socket"},
+    {"EnableHostResourceProtection", PROPERTY_BOOL, NULL, "slowed down when it asks for too much"},
+    {"Vendor", PROPERTY_STRING, NULL, "whose processor the VM sees"},
+    {"Engine", PROPERTY_STRING, NULL, "what was asked to run it"},
+    {"RunningEngine", PROPERTY_STRING, NULL, "what runs it now, empty while it is off"},
+    {"HypervisorRunning", PROPERTY_BOOL, NULL, "whether a hypervisor runs on them right now"},
+    {"VirtualizationExtension", PROPERTY_STRING, NULL, "which one it uses: VT-x, AMD-V, None"},
+    {"NestedGuestsLaunched", PROPERTY_INT, NULL, "guests it has launched since power-on"},
+    {"OperationalStatus", PROPERTY_STRINGS, NULL, "Ok, or what is wrong"},
+    {"StatusDescription", PROPERTY_STRINGS, NULL, "the same in words"},
+    {"Name", PROPERTY_STRING, NULL, "Processor"},
+    {"Id", PROPERTY_STRING, NULL, "names this part of this VM"},
+    {"VMId", PROPERTY_STRING, NULL, "the VM's id"},
+    {"VMName", PROPERTY_STRING, NULL, "the VM's name"},
+    {"VMSnapshotId", PROPERTY_STRING, NULL, "zeros: not of a checkpoint"},
+    {"VMSnapshotName", PROPERTY_STRING, NULL, "empty: not of a checkpoint"},
+    {"CimSession", PROPERTY_STRING, NULL, "the connection it came through"},
+    {"ComputerName", PROPERTY_STRING, NULL, "the host"},
+    {"IsDeleted", PROPERTY_BOOL, NULL, "whether the VM was removed since"},
+    {"VMCheckpointId", PROPERTY_STRING, NULL, "as VMSnapshotId"},
+    {"VMCheckpointName", PROPERTY_STRING, NULL, "as VMSnapshotName"},
+    {0},
+};
+
+static const struct class classes[] = {
+    {
+        .name = "VMProcessor",
+        .full_name = "Microsoft.HyperV.PowerShell.VMProcessor",
+        .key = "VMId",
+        .display = "Name",
+        .properties = properties,
+        .columns = {{"VMName", NULL, 0, false}, {"Count", NULL, 0, false},
+                    {"CompatibilityForMigrationEnabled", NULL, 0, false},
+                    {"CompatibilityForOlderOperatingSystemsEnabled", NULL, 0, false}},
+    },
+    {0},
+};
+
+const struct noun table_processor = {cmdlets, classes};
