@@ -1,10 +1,13 @@
-// See table.h.
+// See table.h. One noun a line, in the order Get-Command shows them.
 #include "cmdlet/table/table.h"
 
 #include <stddef.h>
 
-
-
 const struct noun *const table_nouns[] = {
-    &table_vm, &table_processor, &table_memory, &table_security, &table_absent, NULL,
+    &table_vm,
+    &table_processor,
+    &table_memory,
+    &table_security,
+    &table_absent,
+    NULL,
 };

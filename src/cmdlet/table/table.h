@@ -12,4 +12,8 @@ struct noun {
 
 extern const struct noun *const table_nouns[]; // NULL past the last
 
-extern const struct noun table_vm, table_processor, table_memory, table_security, table_absent;
+extern const struct noun table_vm;
+extern const struct noun table_processor;
+extern const struct noun table_memory;
+extern const struct noun table_security;
+extern const struct noun table_absent;
