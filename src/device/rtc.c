@@ -14,6 +14,7 @@ enum { B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10, B_SQWE = 0x08, B_
 enum { C_IRQ = 0x80, C_PERIODIC = 0x40, C_ALARM = 0x20, C_UPDATE = 0x10 };
 enum { D_VALID = 0x80, HOUR_PM = 0x80, ALARM_ANY = 0xC0 };
 #define RTC_HZ 32768
+#define RTC_SKIP_MOST ((s64)100 * 366 * 86400) // a clock that is set further ahead meanwhile is wrong
 #define UPDATE_NS ((u64)244000) // UIP rises this long before the second (data sheet, "UIP")
 
 static s64 rtc_floor_div(s64 a, s64 b) { return a / b - (a % b < 0); }
@@ -301,6 +302,15 @@ void rtc_init(struct rtc *rtc, struct timer_list *timers, s64 wall_s)
     rtc->cmos[REG_A] = 0x26; // 32,768 Hz, 1,024 periods a second: what BIOSes leave behind
     rtc->cmos[REG_B] = B_24H;
     rtc->cmos[REG_D] = D_VALID;
+}
+
+void rtc_skip(struct rtc *rtc, s64 seconds)
+{
+    if (seconds <= 0 || seconds > RTC_SKIP_MOST || rtc_held(rtc))
+        return;
+    rtc->epoch_s += seconds;
+    rtc_update(rtc, rtc_now(rtc));
+    rtc_arm(rtc);
 }
 
 static void rtc_put(struct rtc *rtc, unsigned at, unsigned bytes, u64 value)

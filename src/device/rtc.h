@@ -24,6 +24,9 @@ extern const struct device_model rtc_model;
 
 void rtc_init(struct rtc *rtc, struct timer_list *timers, s64 wall_s);
 
+// The date moves on by so many seconds that guest time did not see; an alarm among them goes off. Nothing if negative.
+void rtc_skip(struct rtc *rtc, s64 seconds);
+
 // Fills in the bytes that tell old software the size of memory and the number of processors.
 void rtc_describe(struct rtc *rtc, u64 memory_low, u64 memory_high, unsigned cpus);
 

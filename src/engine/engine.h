@@ -56,9 +56,11 @@ struct engine {
     // The shared run area: valid from create to destroy, written by the vCPU's thread inside KVM_RUN only.
     struct kvm_run *(*vcpu_run_area)(struct engine_vcpu *vcpu);
 
-    // The vCPU's own thread. KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, FPU,
-    // XSAVE, XCRS, MSRS, LAPIC, VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2,
-    // KVM_INTERRUPT, KVM_NMI, KVM_TRANSLATE, KVM_GET_TSC_KHZ. -ENOTTY for others.
+    // One thread at a time: KVM_RUN is the vCPU's own thread's, the rest any thread's while that is outside KVM_RUN.
+    // KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, FPU, XSAVE, XCRS, MSRS, LAPIC,
+    // VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_INTERRUPT, KVM_NMI,
+    // KVM_TRANSLATE, KVM_GET_TSC_KHZ, KVM_GET/SET/HAS_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET. -ENOTTY for others. State is
+    // complete after KVM_RUN with run->immediate_exit set has returned -EINTR.
     int (*vcpu_ioctl)(struct engine_vcpu *vcpu, unsigned long request, void *argument);
 
     // Any thread: the vCPU leaves KVM_RUN with -EINTR soon (or at once the next time it enters). Never blocks.

@@ -3,25 +3,14 @@
 #include "machine/board.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "device/acpi_pm.h"
-#include "device/fwcfg.h"
-#include "device/i8042.h"
-#include "device/ioapic.h"
-#include "device/pic.h"
-#include "device/pit.h"
-#include "device/rtc.h"
-#include "device/testdev.h"
-#include "device/timer.h"
 #include "machine/acpi.h"
-#include "machine/board_bus.h"
-#include "machine/pci_host.h"
+#include "machine/board_parts.h"
 
 enum { GSI_PIT = 0, GSI_KEYBOARD = 1, GSI_COM1 = 4, GSI_RTC = 8, GSI_SCI = 9, PIT_PIN = 2 };
 enum { BDA_COM1 = 0x400, BDA_EBDA = 0x40E, BDA_MEMORY = 0x413 };
@@ -29,46 +18,22 @@ static_assert((int)BOARD_IOAPIC_PINS == IOAPIC_PINS, "one GSI for each pin");
 static_assert((int)BOARD_SLOTS == PCI_HOST_SLOTS, "what board.h says of the bus");
 static_assert(PCI_HOST_INTX_GSI + PCI_HOST_INTX_LINES <= IOAPIC_PINS, "INTx lines are pins");
 
-struct board {
-    struct board_config config;
-    struct memory *memory;
-    struct board_bus bus;
-    bool finished;
-
-    pthread_mutex_t chip_lock; // every chip but the interrupt controllers, and the timers
-    struct timer_list timers;
-    struct timespec origin; // guest time 0 on the host's monotonic clock
-    int timer_fd;
-    u64 armed; // what timer_fd is set to
-    struct pit pit;
-    struct rtc rtc;
-    struct acpi_pm pm;
-    struct uart com1;
-    struct i8042 i8042;
-    struct fwcfg fwcfg;
-    struct testdev testdev;
-    struct pci_host pci;
-
-    pthread_mutex_t irq_lock;
-    struct pic pic;
-    struct ioapic ioapic;
-    u32 intx[PCI_HOST_INTX_LINES]; // slots that drive each line: they are wired together
-    atomic_bool extint;            // the PIC's output
-};
-
 // --- Time ---
 
 static u64 board_host_now(void *context)
 {
     struct board *board = context;
     struct timespec now;
+    if (board->paused)
+        return board->paused_at;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (u64)(now.tv_sec - board->origin.tv_sec) * NS_PER_S + (u64)now.tv_nsec - (u64)board->origin.tv_nsec;
 }
 
-// Under chip_lock, after anything that may have moved a timer.
-static void board_rearm(struct board *board)
+void board_rearm(struct board *board)
 {
+    if (board->paused)
+        return;
     u64 next = timer_next(&board->timers);
     if (next == board->armed)
         return;
@@ -90,7 +55,8 @@ void board_timers(struct board *board)
     ssize_t ignored = read(board->timer_fd, &expirations, sizeof expirations);
     (void)ignored; // not expired after all: nothing below is due then
     pthread_mutex_lock(&board->chip_lock);
-    timer_run(&board->timers);
+    if (!board->paused)
+        timer_run(&board->timers);
     board->armed = TIMER_NEVER; // it fired, so it is not armed any more
     board_rearm(board);
     pthread_mutex_unlock(&board->chip_lock);
@@ -204,7 +170,9 @@ static void board_flush_page(void *context, u64 gpa) { memory_unmap_page(((struc
 void board_power_button(struct board *board)
 {
     pthread_mutex_lock(&board->chip_lock);
-    acpi_pm_power_button(&board->pm);
+    board->power_button = board->paused;
+    if (!board->paused)
+        acpi_pm_power_button(&board->pm);
     board_rearm(board);
     pthread_mutex_unlock(&board->chip_lock);
 }
@@ -212,20 +180,15 @@ void board_power_button(struct board *board)
 size_t board_console_receive(struct board *board, const u8 *bytes, size_t count)
 {
     pthread_mutex_lock(&board->chip_lock);
-    size_t taken = uart_receive(&board->com1, bytes, count);
+    size_t taken = board->paused ? 0 : uart_receive(&board->com1, bytes, count);
+    board->com1.refused |= taken < count; // also because of the pause: it is offered again afterwards
     pthread_mutex_unlock(&board->chip_lock);
     return taken;
 }
 
 // --- The list of parts ---
 
-struct board_part {
-    const struct device_model *model;
-    size_t offset; // of the chip in struct board
-    bool irq_lock, debug;
-};
-
-static const struct board_part board_parts[] = {
+const struct board_part board_parts[BOARD_PARTS] = {
     {.model = &pic_model, .offset = offsetof(struct board, pic), .irq_lock = true},
     {.model = &ioapic_model, .offset = offsetof(struct board, ioapic), .irq_lock = true},
     {.model = &pit_model, .offset = offsetof(struct board, pit)},
@@ -240,7 +203,7 @@ static const struct board_part board_parts[] = {
 
 static int board_add_parts(struct board *board, struct error *error)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(board_parts); i++) {
+    for (unsigned i = 0; i < BOARD_PARTS; i++) {
         const struct board_part *part = &board_parts[i];
         if (part->debug && !board->config.debug)
             continue;
@@ -351,7 +314,7 @@ static bool board_write_bda(struct board *board)
 int board_reset(struct board *board, struct error *error)
 {
     pthread_mutex_lock(&board->chip_lock);
-    for (unsigned i = 0; i < ARRAY_SIZE(board_parts); i++) {
+    for (unsigned i = 0; i < BOARD_PARTS; i++) {
         const struct board_part *part = &board_parts[i];
         if (part->irq_lock)
             pthread_mutex_lock(&board->irq_lock);

@@ -144,6 +144,58 @@ static int vcpu_enter(struct vcpu *vcpu)
     return result < 0 ? result : vm->engine->vcpu_ioctl(vcpu->handle, KVM_RUN, NULL);
 }
 
+static void vcpu_left(struct vcpu *vcpu, int result)
+{
+    struct vm *vm = vcpu->vm;
+    if (result < 0) {
+        char place[256];
+        vcpu_describe(vcpu, place, sizeof place);
+        vm_end(vm, VM_ENGINE_FAILURE, 0, "the %s engine cannot run processor %u: %s %s", vm->engine->name, vcpu->id,
+               strerror(-result), place);
+        return;
+    }
+    vcpu_exit(vcpu);
+    if (vm->options->trace & ENGINE_TRACE_EXITS)
+        vcpu_trace_exit(vcpu);
+}
+
+// KVM_RUN completes the exit it returned with before it looks at immediate_exit; that may make another exit.
+static void vcpu_settle(struct vcpu *vcpu)
+{
+    int result = 0;
+    while (result != -EINTR && !atomic_load(&vcpu->vm->over)) {
+        __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        result = vcpu->vm->engine->vcpu_ioctl(vcpu->handle, KVM_RUN, NULL);
+        if (result != -EINTR)
+            vcpu_left(vcpu, result);
+    }
+    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}
+
+static bool vcpu_waits(const struct vm *vm) { return atomic_load(&vm->pausing) && !atomic_load(&vm->over); }
+
+static void vcpu_park(struct vcpu *vcpu)
+{
+    struct vm *vm = vcpu->vm;
+    struct vcpu_meeting *meeting = &vm->meeting;
+    vcpu_settle(vcpu);
+    pthread_mutex_lock(&vm->lock);
+    meeting->arrived++;
+    pthread_cond_broadcast(&meeting->changed);
+    while (vcpu_waits(vm) && meeting->arrived < meeting->threads)
+        pthread_cond_wait(&meeting->changed, &vm->lock);
+    pthread_mutex_unlock(&vm->lock);
+    vcpu_settle(vcpu);
+    pthread_mutex_lock(&vm->lock);
+    meeting->settled++;
+    pthread_cond_broadcast(&meeting->changed);
+    while (vcpu_waits(vm))
+        pthread_cond_wait(&meeting->changed, &vm->lock);
+    meeting->arrived--;
+    meeting->settled--;
+    pthread_mutex_unlock(&vm->lock);
+}
+
 static void *vcpu_main(void *argument)
 {
     struct vcpu *vcpu = argument;
@@ -152,19 +204,13 @@ static void *vcpu_main(void *argument)
     snprintf(name, sizeof name, "vcpu%u", vcpu->id);
     pthread_setname_np(pthread_self(), name);
     while (!atomic_load(&vm->over)) {
-        int result = vcpu_enter(vcpu);
-        if (result == -EINTR)
+        if (UNLIKELY(atomic_load(&vm->pausing))) {
+            vcpu_park(vcpu);
             continue;
-        if (result < 0) {
-            char place[256];
-            vcpu_describe(vcpu, place, sizeof place);
-            vm_end(vm, VM_ENGINE_FAILURE, 0, "the %s engine cannot run processor %u: %s %s", vm->engine->name,
-                   vcpu->id, strerror(-result), place);
-        } else {
-            vcpu_exit(vcpu);
-            if (vm->options->trace & ENGINE_TRACE_EXITS)
-                vcpu_trace_exit(vcpu);
         }
+        int result = vcpu_enter(vcpu);
+        if (result != -EINTR)
+            vcpu_left(vcpu, result);
     }
     return NULL;
 }
@@ -178,10 +224,16 @@ int vcpu_start(struct vcpu *vcpu, struct error *error)
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGHUP);
     sigaddset(&mask, SIGQUIT);
+    sigaddset(&mask, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &mask, &before);
     int result = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     vcpu->started = result == 0;
+    if (vcpu->started) {
+        pthread_mutex_lock(&vcpu->vm->lock);
+        vcpu->vm->meeting.threads++;
+        pthread_mutex_unlock(&vcpu->vm->lock);
+    }
     return result ? error_set(error, "processor %u: no thread for it: %s", vcpu->id, strerror(result)) : 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/types.h"
+#include "machine/vcpu_clock.h"
 
 struct engine_vcpu;
 struct kvm_run;
@@ -18,6 +19,15 @@ struct vcpu {
     struct kvm_run *run;
     pthread_t thread;
     bool started;
+    struct vcpu_clock clock; // while the VM is paused
+};
+
+// vCPU threads and pausing: each thread brings its processor to a state that can be looked at, waits until all have, and
+// does so once more, for what the others sent it meanwhile. Under vm->lock.
+struct vcpu_meeting {
+    pthread_cond_t changed;
+    unsigned threads;          // that run or wait here
+    unsigned arrived, settled; // of them
 };
 
 // The processor as firmware would leave it: CPUID set, all but the first waiting for INIT and SIPI.

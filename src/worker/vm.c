@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "machine/vcpu_clock.h"
 #include "worker/host.h"
 #include "worker/vm_boot.h"
 #include "worker/vm_devices.h"
@@ -24,8 +25,9 @@ void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status, const char *
         vm->ending.kind = kind;
         vm->ending.debug_status = debug_status;
     }
-    pthread_mutex_unlock(&vm->lock);
     atomic_store(&vm->over, true);
+    pthread_cond_broadcast(&vm->meeting.changed);
+    pthread_mutex_unlock(&vm->lock);
     u64 one = 1;
     ssize_t result = write(vm->wake, &one, sizeof one); // fails only if the main thread is about to wake
     (void)result;
@@ -100,6 +102,7 @@ struct vm *vm_create(const struct run_options *options, const struct engine *eng
     vm->host = host;
     vm->wake = -1;
     pthread_mutex_init(&vm->lock, NULL);
+    pthread_cond_init(&vm->meeting.changed, NULL);
     if (!vm_create_parts(vm, error))
         return vm;
     vm_destroy(vm);
@@ -117,9 +120,93 @@ int vm_start(struct vm *vm, struct error *error)
     return 0;
 }
 
+// Every processor thread waits in vcpu_park; false if the VM ended instead.
+static bool vm_park_processors(struct vm *vm)
+{
+    atomic_store(&vm->pausing, true);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_kick(&vm->vcpus[i]);
+    pthread_mutex_lock(&vm->lock);
+    while (!atomic_load(&vm->over) && vm->meeting.settled < vm->meeting.threads)
+        pthread_cond_wait(&vm->meeting.changed, &vm->lock);
+    bool ended = atomic_load(&vm->over);
+    pthread_mutex_unlock(&vm->lock);
+    return !ended;
+}
+
+static void vm_release(struct vm *vm)
+{
+    vm_devices_resume(vm->devices);
+    pthread_mutex_lock(&vm->lock);
+    atomic_store(&vm->pausing, false);
+    pthread_cond_broadcast(&vm->meeting.changed);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+static int vm_stop_clocks(struct vm *vm, struct error *error)
+{
+    u64 host_tsc = vcpu_clock_host_tsc();
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        struct vcpu *vcpu = &vm->vcpus[i];
+        int result = vcpu_clock_stop(&vcpu->clock, vm->engine, vcpu->handle, host_tsc);
+        if (result < 0)
+            return error_set(error, "cannot pause '%s': the %s engine does not say what time it is on processor %u: %s",
+                             vm->options->name, vm->engine->name, i, strerror(-result));
+    }
+    return 0;
+}
+
+static int vm_start_clocks(struct vm *vm, struct error *error)
+{
+    u64 host_tsc = vcpu_clock_host_tsc();
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        struct vcpu *vcpu = &vm->vcpus[i];
+        int result = vcpu_clock_start(&vcpu->clock, vm->engine, vcpu->handle, host_tsc);
+        if (result < 0)
+            return error_set(error, "cannot resume '%s': the %s engine refuses the time of processor %u: %s",
+                             vm->options->name, vm->engine->name, i, strerror(-result));
+    }
+    return 0;
+}
+
+// Devices first: whoever could send a processor something is quiet before the processors' state is looked at.
+int vm_pause(struct vm *vm, struct error *error)
+{
+    if (vm->paused)
+        return 0;
+    vm_devices_pause(vm->devices);
+    if (!vm_park_processors(vm)) {
+        vm_release(vm);
+        return error_set(error, "cannot pause '%s': it has just ended", vm->options->name);
+    }
+    board_pause(vm->board);
+    if (vm_stop_clocks(vm, error)) {
+        board_resume(vm->board);
+        vm_release(vm);
+        return -1;
+    }
+    vm->paused = true;
+    return 0;
+}
+
+int vm_resume(struct vm *vm, struct error *error)
+{
+    if (!vm->paused)
+        return 0;
+    if (vm_start_clocks(vm, error))
+        return -1;
+    board_resume(vm->board);
+    vm->paused = false;
+    vm_release(vm);
+    return 0;
+}
+
 void vm_stop(struct vm *vm)
 {
+    pthread_mutex_lock(&vm->lock);
     atomic_store(&vm->over, true);
+    pthread_cond_broadcast(&vm->meeting.changed);
+    pthread_mutex_unlock(&vm->lock);
     host_connect(vm->host, NULL);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         vcpu_kick(&vm->vcpus[i]);
@@ -143,6 +230,7 @@ void vm_destroy(struct vm *vm)
         vm->engine->close(vm->engine_vm);
     if (vm->wake >= 0)
         close(vm->wake);
+    pthread_cond_destroy(&vm->meeting.changed);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
 }

@@ -33,7 +33,10 @@ struct vm {
     unsigned vcpu_count;
     int wake; // eventfd: the VM ended
     atomic_bool over;
-    pthread_mutex_t lock; // ending
+    pthread_mutex_t lock; // ending, meeting
+    struct vcpu_meeting meeting;
+    atomic_bool pausing; // vCPU threads meet
+    bool paused;         // whoever calls vm_pause and vm_resume
     struct vm_ending ending;
 };
 
@@ -45,6 +48,13 @@ struct vm *vm_create(const struct run_options *options, const struct engine *eng
 int vm_start(struct vm *vm, struct error *error);
 void vm_stop(struct vm *vm);
 void vm_destroy(struct vm *vm);
+
+// Pausing. One thread calls these, and it is no vCPU's. A paused VM stands still: no processor is in the engine, no device
+// touches memory or the board, guest time (TSC, timers) does not pass, and what comes from outside (input, the power
+// button, ballooning) waits. -1 if the VM has ended meanwhile or the engine fails. Pausing what is paused does nothing, as
+// does resuming what runs. A VM that is paused may be stopped.
+int vm_pause(struct vm *vm, struct error *error);
+int vm_resume(struct vm *vm, struct error *error);
 
 // Any thread, whatever locks of the board it holds: the first ending counts, but one from outside comes before a reset.
 __attribute__((format(printf, 4, 5))) void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status,

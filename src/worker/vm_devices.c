@@ -89,6 +89,18 @@ int vm_devices_start(struct vm_devices *devices, struct error *error)
     return 0;
 }
 
+void vm_devices_pause(struct vm_devices *devices)
+{
+    for (unsigned i = 0; i < devices->count; i++)
+        virtio_pause(devices->functions[i]->virtio);
+}
+
+void vm_devices_resume(struct vm_devices *devices)
+{
+    for (unsigned i = 0; i < devices->count; i++)
+        virtio_resume(devices->functions[i]->virtio);
+}
+
 void vm_devices_stop(struct vm_devices *devices)
 {
     for (unsigned i = 0; i < devices->count; i++)

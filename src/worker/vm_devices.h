@@ -11,5 +11,7 @@ struct vm_devices;
 struct vm_devices *vm_devices_create(const struct run_options *options, struct host *host, struct board *board,
                                      struct error *error);
 int vm_devices_start(struct vm_devices *devices, struct error *error);
+void vm_devices_pause(struct vm_devices *devices); // until vm_devices_resume, none touches guest memory or the board
+void vm_devices_resume(struct vm_devices *devices);
 void vm_devices_stop(struct vm_devices *devices);    // afterwards none touches guest memory or the board
 void vm_devices_destroy(struct vm_devices *devices); // after the board

@@ -232,6 +232,11 @@ static void lapic_collect_nmis(struct cpu *cpu)
         lapic_post_nmi(cpu);
 }
 
+bool lapic_wants_collect(const struct cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->lapic->attention, memory_order_relaxed);
+}
+
 void lapic_collect(struct cpu *cpu)
 {
     struct lapic *lapic = cpu->lapic;
@@ -481,6 +486,7 @@ static_assert(sizeof(struct kvm_lapic_state) == APIC_REGISTERS << 4, "one page's
 int lapic_get(struct cpu *cpu, struct kvm_lapic_state *state)
 {
     bytes_set(state, 0, sizeof *state);
+    lapic_timer_catch_up(cpu); // a count that has run out is in the IRR, or it is lost
     for (unsigned offset = APIC_ID; offset < sizeof *state; offset += 16) {
         u32 value;
         if (lapic_read(cpu, offset, &value) || offset == APIC_ICR2)

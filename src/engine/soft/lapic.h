@@ -12,6 +12,7 @@ void lapic_reset(struct cpu *cpu, bool init);
 // At every event_poll, own thread: takes in what other threads posted (NMI, INIT, SIPI), expired timers, and EOIs that
 // the board's IOAPIC wants to hear of, for which KVM_RUN has to return (cpu->leave is set, cpu->run filled).
 void lapic_collect(struct cpu *cpu);
+bool lapic_wants_collect(const struct cpu *cpu); // it would find something
 
 // Any thread.
 void lapic_post_nmi(struct cpu *cpu);
@@ -23,6 +24,7 @@ bool lapic_msr_write(struct cpu *cpu, u32 msr, u64 value);
 bool lapic_set_base(struct cpu *cpu, u64 apic_base);                // IA32_APIC_BASE, false: #GP
 u64 lapic_deadline_read(struct cpu *cpu);
 void lapic_deadline_write(struct cpu *cpu, u64 tsc);
+void lapic_tsc_moved(struct cpu *cpu);                              // cpu->tsc_offset is another: deadlines stay the guest's
 u64 lapic_cr8(const struct cpu *cpu);
 void lapic_set_cr8(struct cpu *cpu, u64 value);
 

@@ -93,3 +93,4 @@ void lapic_timer_divide(struct cpu *cpu, u32 divide);
 void lapic_timer_stop(struct cpu *cpu);
 u32 lapic_timer_count(struct cpu *cpu);
 void lapic_timer_restore(struct cpu *cpu, u32 current);
+void lapic_timer_catch_up(struct cpu *cpu); // by the clock: an expiry that nobody has looked at yet

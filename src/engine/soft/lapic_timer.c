@@ -280,6 +280,12 @@ void lapic_deadline_write(struct cpu *cpu, u64 tsc)
         lapic_timer_stop(cpu);
 }
 
+void lapic_tsc_moved(struct cpu *cpu)
+{
+    if (timer_mode(cpu->lapic) == APIC_TIMER_DEADLINE && cpu->lapic->deadline)
+        timer_arm_deadline(cpu);
+}
+
 void lapic_timer_expire(struct cpu *cpu)
 {
     struct lapic *lapic = cpu->lapic;
@@ -287,11 +293,18 @@ void lapic_timer_expire(struct cpu *cpu)
     if (lapic->expiry == LAPIC_NEVER ||
         atomic_load_explicit(&cpu->vm->lapic_clock->wake[cpu->id], memory_order_relaxed) <= lapic->expiry)
         return;
-    u64 now = timer_now();
-    if (now < lapic->expiry) {
+    if (timer_now() < lapic->expiry)
         timer_arm(cpu, lapic->expiry); // told too early, or on account of something else
+    else
+        lapic_timer_catch_up(cpu);
+}
+
+void lapic_timer_catch_up(struct cpu *cpu)
+{
+    struct lapic *lapic = cpu->lapic;
+    u64 now = timer_now();
+    if (now < lapic->expiry) // LAPIC_NEVER too
         return;
-    }
     if (timer_mode(lapic) == APIC_TIMER_DEADLINE) {
         timer_arm_deadline(cpu);
         return;

@@ -245,7 +245,14 @@ static void run_wait(struct cpu *cpu)
     world_enter(cpu);
 }
 
-// Serves requests. False: KVM_RUN is to return (cpu->leave is set).
+// Nothing is half done that only KVM_RUN knows of: an instruction that has its device's answer, a VM exit that is due, what
+// other threads posted to the local APIC. Whoever saves the vCPU's state may do so once KVM_RUN has returned -EINTR.
+static bool run_settled(const struct cpu *cpu)
+{
+    return !cpu->mmio_reads && !(cpu->guest_mode && cpu->vmx->apic_reason) && !lapic_wants_collect(cpu);
+}
+
+// Serves requests. KVM_RUN is to return when cpu->leave is set.
 static void run_requests(struct cpu *cpu)
 {
     u32 request = atomic_load(&cpu->request);
@@ -259,7 +266,7 @@ static void run_requests(struct cpu *cpu)
     }
     if (request & REQUEST_EVENT)
         atomic_fetch_and(&cpu->request, ~(u32)REQUEST_EVENT);
-    if (request & REQUEST_LEAVE) {
+    if (request & REQUEST_LEAVE && run_settled(cpu)) {
         atomic_fetch_and(&cpu->request, ~(u32)REQUEST_LEAVE);
         cpu->leave = true;
         cpu->leave_result = -EINTR;
@@ -339,10 +346,9 @@ static int run_loop(struct cpu *cpu)
 
 int run_vcpu(struct cpu *cpu)
 {
-    if (cpu->run->immediate_exit) {
-        cpu->run->exit_reason = KVM_EXIT_INTR;
-        return -EINTR;
-    }
+    // As KVM takes it: the exit before is completed first.
+    if (cpu->run->immediate_exit)
+        cpu_request(cpu, REQUEST_LEAVE);
     world_enter(cpu);
     signal_thread_enter(cpu);
     cpu->published = NULL;

@@ -354,6 +354,8 @@ static int soft_vcpu_ioctl(struct engine_vcpu *vcpu, unsigned long request, void
     case KVM_INTERRUPT: return state_interrupt(cpu, argument);
     case KVM_NMI: return state_nmi(cpu);
     case KVM_TRANSLATE: return state_translate(cpu, argument);
+    case KVM_HAS_DEVICE_ATTR: case KVM_GET_DEVICE_ATTR: case KVM_SET_DEVICE_ATTR:
+        return state_tsc_attribute(cpu, request, argument);
     case KVM_GET_TSC_KHZ: return (int)cpu->vm->tsc_khz;
     default: return -ENOTTY;
     }

@@ -12,6 +12,7 @@
 #include "engine/soft/msr.h"
 #include "engine/soft/paging.h"
 #include "engine/soft/segment.h"
+#include "engine/soft/vmx/vmx.h"
 
 static_assert(offsetof(struct kvm_regs, rip) == 16 * sizeof(u64), "RAX to R15 come first");
 
@@ -240,6 +241,30 @@ int state_set_msrs(struct cpu *cpu, const struct kvm_msrs *msrs)
         if (!msr_write(cpu, msrs->entries[i].index, msrs->entries[i].data, true))
             return (int)i;
     return (int)msrs->nmsrs;
+}
+
+// What waits for a time of the guest's waits for the same time afterwards.
+static void state_set_tsc_offset(struct cpu *cpu, u64 offset)
+{
+    u64 moved = offset - cpu->tsc_offset;
+    cpu->tsc_offset = offset;
+    lapic_tsc_moved(cpu);
+    if (cpu->guest_mode)
+        vmx_tsc_moved(cpu, moved);
+}
+
+// KVM_GET/SET/HAS_DEVICE_ATTR of a vCPU: KVM_VCPU_TSC_OFFSET alone, by which a VM's owner stops its clocks and lets them go
+// on, all vCPUs' by exactly the same.
+int state_tsc_attribute(struct cpu *cpu, unsigned long request, const struct kvm_device_attr *attribute)
+{
+    if (attribute->group != KVM_VCPU_TSC_CTRL || attribute->attr != KVM_VCPU_TSC_OFFSET)
+        return -ENXIO;
+    u64 *offset = (u64 *)(uintptr_t)attribute->addr;
+    if (request == KVM_SET_DEVICE_ATTR)
+        state_set_tsc_offset(cpu, *offset);
+    else if (request == KVM_GET_DEVICE_ATTR)
+        *offset = cpu->tsc_offset;
+    return 0;
 }
 
 int state_get_mp_state(struct cpu *cpu, struct kvm_mp_state *state)

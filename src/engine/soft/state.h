@@ -14,6 +14,7 @@ int state_get_debugregs(struct cpu *cpu, struct kvm_debugregs *debugregs);
 int state_set_debugregs(struct cpu *cpu, const struct kvm_debugregs *debugregs);
 int state_get_msrs(struct cpu *cpu, struct kvm_msrs *msrs);       // the number read, as KVM_GET_MSRS
 int state_set_msrs(struct cpu *cpu, const struct kvm_msrs *msrs); // the number written
+int state_tsc_attribute(struct cpu *cpu, unsigned long request, const struct kvm_device_attr *attribute);
 int state_get_mp_state(struct cpu *cpu, struct kvm_mp_state *state);
 int state_set_mp_state(struct cpu *cpu, const struct kvm_mp_state *state);
 int state_interrupt(struct cpu *cpu, const struct kvm_interrupt *interrupt); // KVM_INTERRUPT

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 #include "engine/soft/bytes.h"
-#include "engine/soft/vmx/vmx.h"
+#include "engine/soft/lapic.h"
+#include "engine/soft/vmx/state.h"
 
 int vmx_create(struct cpu *cpu)
 {
@@ -91,6 +92,16 @@ void vmx_slots_changed(struct cpu *cpu)
     vmx->vmcs = (struct vmcs *)vmx_page(cpu, vmx->current);
     if (cpu->guest_mode)
         vmx_decode_pages(cpu);
+}
+
+void vmx_tsc_moved(struct cpu *cpu, u64 moved)
+{
+    struct vmx *vmx = cpu->vmx;
+    if (!(vmx->pin & PIN_PREEMPTION_TIMER))
+        return;
+    u64 now = vmx_host_tsc();
+    vmx->timer_deadline -= moved; // it is the host's
+    lapic_alarm_set(cpu, vmx->timer_deadline > now ? vmx->timer_deadline - now : 0);
 }
 
 void vmx_succeed(struct cpu *cpu)

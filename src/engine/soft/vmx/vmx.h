@@ -110,6 +110,7 @@ struct vmx {
 int vmx_create(struct cpu *cpu);   // 0 or -ENOMEM; when the VM's configuration says nested
 void vmx_destroy(struct cpu *cpu);
 void vmx_reset(struct cpu *cpu);   // power-on and INIT: out of VMX operation
+void vmx_tsc_moved(struct cpu *cpu, u64 moved); // in guest mode, cpu->tsc_offset has grown by so much
 void vmx_slots_changed(struct cpu *cpu); // memory slots are others now: looks its pointers up again
 
 // Capability MSRs 0x480..0x491. False: #GP (not exposed, or not there).
