@@ -8,6 +8,10 @@ const struct noun *const table_nouns[] = {
     &table_processor,
     &table_memory,
     &table_security,
+    &table_adapter,
+    &table_switch,
+    &table_nat,
+    &table_ip,
     &table_absent,
     NULL,
 };
