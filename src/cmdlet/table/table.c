@@ -12,6 +12,11 @@ const struct noun *const table_nouns[] = {
     &table_switch,
     &table_nat,
     &table_ip,
+    &table_vhd,
+    &table_drive,
+    &table_port,
+    &table_version,
+    &table_nested,
     &table_absent,
     NULL,
 };
