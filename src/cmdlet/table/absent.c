@@ -1,9 +1,10 @@
-// What Hyper-V's module has and nidus does not: known by name, so that who types one learns that it is not a slip of the
-// finger. A row leaves this list for a noun's file when nidus gets the cmdlet.
+// What Hyper-V's module has and nidus does not: known by name, so that who types one learns that it is not a slip of
+// the finger. A row leaves this list for a noun's file when nidus gets the cmdlet.
 #include "cmdlet/table/table.h"
 
 #define ABSENT(cmdlet)                                                                                                \
-    {.name = cmdlet, .module = "Hyper-V", .flags = CMDLET_ABSENT, .synopsis = "A cmdlet of Hyper-V that nidus does not have."}
+    {.name = cmdlet, .module = "Hyper-V", .flags = CMDLET_ABSENT,                                            \
+     .synopsis = "A cmdlet of Hyper-V that nidus does not have."}
 
 static const struct cmdlet cmdlets[] = {
     ABSENT("Add-VMAssignableDevice"),

@@ -2,19 +2,29 @@
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
-#define NAT_NAME(mandatory)                                                                                           \
-    {.name = "Name", .type = PARAMETER_STRING, .position = 1, .object = "NetNat", .sets = PARAMETER_SET_1,            \
-     .flags = (mandatory) | PARAMETER_LIST | PARAMETER_NAMED | PARAMETER_WILDCARD, .help = "The names of the NATs."}
-#define INPUT_OBJECT(class)                                                                                           \
-    {.name = "InputObject", .type = PARAMETER_OBJECT, .object = class, .sets = PARAMETER_SET_2,                       \
-     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED, .help = "The objects themselves."}
+#define NAT_NAME(mandatory)                                                                                            \
+    {                                                                                                                  \
+        .name = "Name", .type = PARAMETER_STRING, .position = 1, .object = "NetNat", .sets = PARAMETER_SET_1,          \
+        .flags = (mandatory) | PARAMETER_LIST | PARAMETER_NAMED | PARAMETER_WILDCARD, .help = "The names of the NATs." \
+    }
+#define INPUT_OBJECT(class)                                                                                \
+    {                                                                                                      \
+        .name = "InputObject", .type = PARAMETER_OBJECT, .object = class, .sets = PARAMETER_SET_2,         \
+        .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED, .help = "The objects themselves." \
+    }
 #define SECONDS .type = PARAMETER_INT, .least = 0, .most = UINT32_MAX
 
 static const struct parameter new_parameters[] = {
-    {.name = "Name", .type = PARAMETER_STRING, .position = 1, .flags = PARAMETER_MANDATORY, .help = "The new NAT's name."},
-    {.name = "InternalIPInterfaceAddressPrefix", .type = PARAMETER_STRING,
+    {.name = "Name",
+     .type = PARAMETER_STRING,
+     .position = 1,
+     .flags = PARAMETER_MANDATORY,
+     .help = "The new NAT's name."},
+    {.name = "InternalIPInterfaceAddressPrefix",
+     .type = PARAMETER_STRING,
      .help = "The network behind the NAT: 192.168.100.0/24."},
-    {.name = "ExternalIPInterfaceAddressPrefix", .type = PARAMETER_STRING,
+    {.name = "ExternalIPInterfaceAddressPrefix",
+     .type = PARAMETER_STRING,
      .help = "The outside addresses it uses; the host's if none are given."},
     {.name = "InternalRoutingDomainId", .type = PARAMETER_STRING, .help = "Routing domain; nidus has one, of zeros."},
     {0},
@@ -29,9 +39,13 @@ static const struct parameter set_parameters[] = {
     {.name = "TcpEstablishedConnectionTimeout", SECONDS, .help = "Seconds an idle TCP connection lives."},
     {.name = "TcpTransientConnectionTimeout", SECONDS, .help = "Seconds a TCP connection may take to come up or go."},
     {.name = "UdpIdleSessionTimeout", SECONDS, .help = "Seconds an idle UDP session lives."},
-    {.name = "TcpFilteringBehavior", .type = PARAMETER_ENUM, .values = "EndpointIndependentFiltering AddressDependentFiltering",
+    {.name = "TcpFilteringBehavior",
+     .type = PARAMETER_ENUM,
+     .values = "EndpointIndependentFiltering AddressDependentFiltering",
      .help = "Who may answer."},
-    {.name = "UdpFilteringBehavior", .type = PARAMETER_ENUM, .values = "EndpointIndependentFiltering AddressDependentFiltering",
+    {.name = "UdpFilteringBehavior",
+     .type = PARAMETER_ENUM,
+     .values = "EndpointIndependentFiltering AddressDependentFiltering",
      .help = "Who may answer."},
     {.name = "UdpInboundRefresh", .type = PARAMETER_BOOL, .help = "Whether incoming datagrams keep a session alive."},
     PARAMETER_PASSTHRU,
@@ -43,13 +57,26 @@ static const struct parameter remove_parameters[] = {NAT_NAME(0), INPUT_OBJECT("
 #define PORT .type = PARAMETER_INT, .least = 0, .most = UINT16_MAX
 
 static const struct parameter add_mapping_parameters[] = {
-    {.name = "NatName", .aliases = "Name", .type = PARAMETER_STRING, .position = 1, .object = "NetNat",
-     .flags = PARAMETER_MANDATORY | PARAMETER_NAMED, .help = "The NAT."},
-    {.name = "Protocol", .type = PARAMETER_ENUM, .values = "TCP UDP", .flags = PARAMETER_MANDATORY, .help = "TCP or UDP."},
-    {.name = "ExternalIPAddress", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY,
+    {.name = "NatName",
+     .aliases = "Name",
+     .type = PARAMETER_STRING,
+     .position = 1,
+     .object = "NetNat",
+     .flags = PARAMETER_MANDATORY | PARAMETER_NAMED,
+     .help = "The NAT."},
+    {.name = "Protocol",
+     .type = PARAMETER_ENUM,
+     .values = "TCP UDP",
+     .flags = PARAMETER_MANDATORY,
+     .help = "TCP or UDP."},
+    {.name = "ExternalIPAddress",
+     .type = PARAMETER_STRING,
+     .flags = PARAMETER_MANDATORY,
      .help = "The address outside; 0.0.0.0 for all of the host's."},
     {.name = "ExternalPort", PORT, .flags = PARAMETER_MANDATORY, .help = "The port outside."},
-    {.name = "InternalIPAddress", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY,
+    {.name = "InternalIPAddress",
+     .type = PARAMETER_STRING,
+     .flags = PARAMETER_MANDATORY,
      .help = "The virtual machine's address behind the NAT."},
     {.name = "InternalPort", PORT, .help = "Its port there; the outside's if none is given."},
     {.name = "RemoteExternalIPAddressPrefix", .type = PARAMETER_STRING, .help = "Who outside may use it."},
@@ -57,16 +84,32 @@ static const struct parameter add_mapping_parameters[] = {
 };
 
 static const struct parameter get_mapping_parameters[] = {
-    {.name = "NatName", .aliases = "Name", .type = PARAMETER_STRING, .position = 1, .object = "NetNat",
-     .flags = PARAMETER_LIST | PARAMETER_NAMED | PARAMETER_WILDCARD, .help = "Only mappings of these NATs."},
+    {.name = "NatName",
+     .aliases = "Name",
+     .type = PARAMETER_STRING,
+     .position = 1,
+     .object = "NetNat",
+     .flags = PARAMETER_LIST | PARAMETER_NAMED | PARAMETER_WILDCARD,
+     .help = "Only mappings of these NATs."},
     {0},
 };
 
 static const struct parameter remove_mapping_parameters[] = {
-    {.name = "NatName", .aliases = "Name", .type = PARAMETER_STRING, .position = 1, .object = "NetNat",
-     .sets = PARAMETER_SET_1, .flags = PARAMETER_LIST | PARAMETER_WILDCARD, .help = "Only mappings of these NATs."},
-    {.name = "StaticMappingID", .type = PARAMETER_INT, .least = 0, .most = UINT32_MAX, .sets = PARAMETER_SET_1,
-     .flags = PARAMETER_LIST, .help = "The mappings' numbers."},
+    {.name = "NatName",
+     .aliases = "Name",
+     .type = PARAMETER_STRING,
+     .position = 1,
+     .object = "NetNat",
+     .sets = PARAMETER_SET_1,
+     .flags = PARAMETER_LIST | PARAMETER_WILDCARD,
+     .help = "Only mappings of these NATs."},
+    {.name = "StaticMappingID",
+     .type = PARAMETER_INT,
+     .least = 0,
+     .most = UINT32_MAX,
+     .sets = PARAMETER_SET_1,
+     .flags = PARAMETER_LIST,
+     .help = "The mappings' numbers."},
     INPUT_OBJECT("NetNatStaticMapping"),
     PARAMETER_PASSTHRU,
     {0},
@@ -77,32 +120,67 @@ static const struct parameter no_parameters[] = {{0}};
 #define CHANGES (CMDLET_SHOULD_PROCESS | CMDLET_CHANGES)
 
 static const struct cmdlet cmdlets[] = {
-    {.name = "New-NetNat", .module = "NetNat", .parameters = new_parameters, .output = "NetNat", .flags = CHANGES,
+    {.name = "New-NetNat",
+     .module = "NetNat",
+     .parameters = new_parameters,
+     .output = "NetNat",
+     .flags = CHANGES,
      .synopsis = "Makes a NAT for the network of an Internal switch.",
      .examples = {{"New-NetNat -Name LocalNAT -InternalIPInterfaceAddressPrefix 192.168.100.0/24",
                    "Translates the addresses of that network."}}},
-    {.name = "Get-NetNat", .module = "NetNat", .parameters = get_parameters, .output = "NetNat", .synopsis = "Gets NATs.",
-     .sets = {"ByName"}, .examples = {{"Get-NetNat", "Shows all NATs."}}},
-    {.name = "Set-NetNat", .module = "NetNat", .parameters = set_parameters, .output = "NetNat", .flags = CHANGES,
-     .sets = {"ByName", "InputObject"}, .synopsis = "Configures a NAT.",
+    {.name = "Get-NetNat",
+     .module = "NetNat",
+     .parameters = get_parameters,
+     .output = "NetNat",
+     .synopsis = "Gets NATs.",
+     .sets = {"ByName"},
+     .examples = {{"Get-NetNat", "Shows all NATs."}}},
+    {.name = "Set-NetNat",
+     .module = "NetNat",
+     .parameters = set_parameters,
+     .output = "NetNat",
+     .flags = CHANGES,
+     .sets = {"ByName", "InputObject"},
+     .synopsis = "Configures a NAT.",
      .examples = {{"Set-NetNat LocalNAT -UdpIdleSessionTimeout 60", "Forgets idle UDP sessions after a minute."}}},
-    {.name = "Remove-NetNat", .module = "NetNat", .parameters = remove_parameters, .output = "NetNat",
-     .sets = {"ByName", "InputObject"}, .flags = CHANGES | CMDLET_CONFIRM, .synopsis = "Removes NATs.",
+    {.name = "Remove-NetNat",
+     .module = "NetNat",
+     .parameters = remove_parameters,
+     .output = "NetNat",
+     .sets = {"ByName", "InputObject"},
+     .flags = CHANGES | CMDLET_CONFIRM,
+     .synopsis = "Removes NATs.",
      .examples = {{"Remove-NetNat LocalNAT -Confirm:$false", "Removes it without a question."}}},
-    {.name = "Add-NetNatStaticMapping", .module = "NetNat", .parameters = add_mapping_parameters,
-     .output = "NetNatStaticMapping", .flags = CHANGES, .synopsis = "Leads a port outside to a virtual machine behind a NAT.",
-     .examples = {{"Add-NetNatStaticMapping -NatName LocalNAT -Protocol TCP -ExternalIPAddress 0.0.0.0 -ExternalPort 8080 "
-                   "-InternalIPAddress 192.168.100.2 -InternalPort 80",
-                   "Makes a web server behind the NAT reachable."}}},
-    {.name = "Get-NetNatStaticMapping", .module = "NetNat", .parameters = get_mapping_parameters,
-     .output = "NetNatStaticMapping", .synopsis = "Gets port mappings.",
+    {.name = "Add-NetNatStaticMapping",
+     .module = "NetNat",
+     .parameters = add_mapping_parameters,
+     .output = "NetNatStaticMapping",
+     .flags = CHANGES,
+     .synopsis = "Leads a port outside to a virtual machine behind a NAT.",
+     .examples =
+         {{"Add-NetNatStaticMapping -NatName LocalNAT -Protocol TCP -ExternalIPAddress 0.0.0.0 -ExternalPort 8080 "
+           "-InternalIPAddress 192.168.100.2 -InternalPort 80",
+           "Makes a web server behind the NAT reachable."}}},
+    {.name = "Get-NetNatStaticMapping",
+     .module = "NetNat",
+     .parameters = get_mapping_parameters,
+     .output = "NetNatStaticMapping",
+     .synopsis = "Gets port mappings.",
      .examples = {{"Get-NetNatStaticMapping", "Shows all of them."}}},
-    {.name = "Remove-NetNatStaticMapping", .module = "NetNat", .parameters = remove_mapping_parameters,
-     .output = "NetNatStaticMapping", .sets = {"ByName", "InputObject"}, .flags = CHANGES | CMDLET_CONFIRM,
+    {.name = "Remove-NetNatStaticMapping",
+     .module = "NetNat",
+     .parameters = remove_mapping_parameters,
+     .output = "NetNatStaticMapping",
+     .sets = {"ByName", "InputObject"},
+     .flags = CHANGES | CMDLET_CONFIRM,
      .synopsis = "Removes port mappings.",
      .examples = {{"Remove-NetNatStaticMapping -StaticMappingID 0 -Confirm:$false", "Removes the first one."}}},
-    {.name = "Get-NetNatSession", .module = "NetNat", .parameters = no_parameters, .output = "NetNatSession",
-     .synopsis = "Gets the connections that NATs translate right now.", .examples = {{"Get-NetNatSession", "Shows them."}}},
+    {.name = "Get-NetNatSession",
+     .module = "NetNat",
+     .parameters = no_parameters,
+     .output = "NetNatSession",
+     .synopsis = "Gets the connections that NATs translate right now.",
+     .examples = {{"Get-NetNatSession", "Shows them."}}},
     {0},
 };
 
@@ -150,9 +228,14 @@ static const struct property session_properties[] = {
 
 static const struct class classes[] = {
     {.name = "NetNat", .full_name = "MSFT_NetNat", .key = "Name", .display = "Name", .properties = nat_properties},
-    {.name = "NetNatStaticMapping", .full_name = "MSFT_NetNatStaticMapping", .key = "StaticMappingID",
-     .display = "StaticMappingID", .properties = mapping_properties},
-    {.name = "NetNatSession", .full_name = "MSFT_NetNatSession", .display = "InternalSourceAddress",
+    {.name = "NetNatStaticMapping",
+     .full_name = "MSFT_NetNatStaticMapping",
+     .key = "StaticMappingID",
+     .display = "StaticMappingID",
+     .properties = mapping_properties},
+    {.name = "NetNatSession",
+     .full_name = "MSFT_NetNatSession",
+     .display = "InternalSourceAddress",
      .properties = session_properties},
     {0},
 };

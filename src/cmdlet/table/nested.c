@@ -1,5 +1,5 @@
-// Nested virtualization as a whole: whether this host can, which VMs can, which do. The two cmdlets print what the scripts of
-// the same name print, and what nidus knows besides.
+// Nested virtualization as a whole: whether this host can, which VMs can, which do. The two cmdlets print what the
+// scripts of the same name print, and what nidus knows besides.
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
@@ -13,15 +13,25 @@ static const struct parameter enable_parameters[] = {
 };
 
 static const struct cmdlet cmdlets[] = {
-    {.name = "Get-NestedVirtStatus", .aliases = "Get-NestedVirtStatus.ps1", .module = "Nested", .parameters = status_parameters,
-     .output = "NestedVirtStatus", .synopsis = "Says whether this host and its virtual machines can nest, and which do.",
-     .description = "One object for the host, one for each virtual machine. A hypervisor counts as running from the moment a guest "
+    {.name = "Get-NestedVirtStatus",
+     .aliases = "Get-NestedVirtStatus.ps1",
+     .module = "Nested",
+     .parameters = status_parameters,
+     .output = "NestedVirtStatus",
+     .synopsis = "Says whether this host and its virtual machines can nest, and which do.",
+     .description = "One object for the host, one for each virtual machine. A hypervisor counts as running from the "
+                    "moment a guest "
                     "turns the extension on (VMXON, EFER.SVME).",
      .examples = {{"Get-NestedVirtStatus", "Shows the host and all virtual machines."}}},
-    {.name = "Enable-NestedVm", .aliases = "Enable-NestedVm.ps1", .module = "Nested", .parameters = enable_parameters,
-     .output = "VirtualMachine", .sets = {"VMName", "VMObject"},
+    {.name = "Enable-NestedVm",
+     .aliases = "Enable-NestedVm.ps1",
+     .module = "Nested",
+     .parameters = enable_parameters,
+     .output = "VirtualMachine",
+     .sets = {"VMName", "VMObject"},
      .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES | CMDLET_CONFIRM,
-     .synopsis = "Makes a virtual machine ready for nesting: removes what stands in the way, then exposes the extensions.",
+     .synopsis =
+         "Makes a virtual machine ready for nesting: removes what stands in the way, then exposes the extensions.",
      .description = "A saved state is removed, a running virtual machine is stopped, dynamic memory is turned off, the "
                     "virtualization extensions are exposed, and MAC address spoofing is turned on.",
      .examples = {{"Enable-NestedVm -VMName lab -Force", "Makes lab ready without a question."}}},
@@ -46,11 +56,18 @@ static const struct property properties[] = {
 };
 
 static const struct class classes[] = {
-    {.name = "NestedVirtStatus", .full_name = "Nidus.NestedVirtStatus", .key = "Name", .display = "Name",
+    {.name = "NestedVirtStatus",
+     .full_name = "Nidus.NestedVirtStatus",
+     .key = "Name",
+     .display = "Name",
      .properties = properties,
-     .columns = {{"Name", NULL, 0, false}, {"Kind", NULL, 0, false}, {"SupportsNesting", NULL, 0, false},
-                 {"HypervisorRunning", NULL, 0, false}, {"VirtualizationExtension", NULL, 0, false},
-                 {"NestedGuestsLaunched", NULL, 0, true}, {"Errors", NULL, 0, false}}},
+     .columns = {{"Name", NULL, 0, false},
+                 {"Kind", NULL, 0, false},
+                 {"SupportsNesting", NULL, 0, false},
+                 {"HypervisorRunning", NULL, 0, false},
+                 {"VirtualizationExtension", NULL, 0, false},
+                 {"NestedGuestsLaunched", NULL, 0, true},
+                 {"Errors", NULL, 0, false}}},
     {0},
 };
 

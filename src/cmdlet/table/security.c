@@ -1,5 +1,5 @@
-// Security settings of a VM, as far as nested virtualization has to do with them: virtualization based security in a VM and
-// a hypervisor of the guest's own exclude each other, and so does a host that is locked.
+// Security settings of a VM, as far as nested virtualization has to do with them: virtualization based security in a
+// VM and a hypervisor of the guest's own exclude each other, and so does a host that is locked.
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
@@ -12,12 +12,17 @@ static const struct parameter get_parameters[] = {
 static const struct parameter set_parameters[] = {
     SELECTOR_VM_NAME(PARAMETER_SET_1),
     SELECTOR_VM(PARAMETER_SET_2),
-    {.name = "VirtualizationBasedSecurityOptOut", .type = PARAMETER_BOOL,
+    {.name = "VirtualizationBasedSecurityOptOut",
+     .type = PARAMETER_BOOL,
      .help = "Whether the VM opts out of virtualization based security. The VM must be off."},
-    {.name = "VirtualizationBasedSecurityEnabled", .type = PARAMETER_BOOL, .flags = PARAMETER_NIDUS,
-     .help = "Whether virtualization based security is on in the VM. It and a hypervisor of the guest's own exclude each "
-             "other. The VM must be off."},
-    {.name = "EncryptStateAndVmMigrationTraffic", .type = PARAMETER_BOOL,
+    {.name = "VirtualizationBasedSecurityEnabled",
+     .type = PARAMETER_BOOL,
+     .flags = PARAMETER_NIDUS,
+     .help =
+         "Whether virtualization based security is on in the VM. It and a hypervisor of the guest's own exclude each "
+         "other. The VM must be off."},
+    {.name = "EncryptStateAndVmMigrationTraffic",
+     .type = PARAMETER_BOOL,
      .help = "Whether saved states and migrations are encrypted. nidus does not encrypt them: only $false is taken."},
     PARAMETER_PASSTHRU,
     {0},
@@ -63,7 +68,10 @@ static const struct property properties[] = {
 };
 
 static const struct class classes[] = {
-    {.name = "VMSecurity", .full_name = "Microsoft.HyperV.PowerShell.VMSecurity", .key = "VMId", .display = "VMName",
+    {.name = "VMSecurity",
+     .full_name = "Microsoft.HyperV.PowerShell.VMSecurity",
+     .key = "VMId",
+     .display = "VMName",
      .properties = properties},
     {0},
 };

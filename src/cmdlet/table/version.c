@@ -8,7 +8,11 @@ static const struct parameter get_parameters[] = {
 };
 
 static const struct parameter update_parameters[] = {
-    {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = PARAMETER_SET_1, .position = 1,
+    {.name = "Name",
+     .aliases = "VMName",
+     .type = PARAMETER_STRING,
+     .sets = PARAMETER_SET_1,
+     .position = 1,
      .object = "VirtualMachine",
      .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD,
      .help = "The names of the virtual machines; * and ? stand for any characters."},
@@ -19,12 +23,19 @@ static const struct parameter update_parameters[] = {
 };
 
 static const struct cmdlet cmdlets[] = {
-    {.name = "Get-VMHostSupportedVersion", .module = "Hyper-V", .parameters = get_parameters,
-     .output = "VMHostSupportedVersion", .synopsis = "Gets the configuration versions a virtual machine can have here.",
+    {.name = "Get-VMHostSupportedVersion",
+     .module = "Hyper-V",
+     .parameters = get_parameters,
+     .output = "VMHostSupportedVersion",
+     .synopsis = "Gets the configuration versions a virtual machine can have here.",
      .examples = {{"Get-VMHostSupportedVersion", "Shows them all."},
                   {"Get-VMHostSupportedVersion -Default", "Shows the one that New-VM takes."}}},
-    {.name = "Update-VMVersion", .module = "Hyper-V", .parameters = update_parameters, .output = "VirtualMachine",
-     .sets = {"Name", "VMObject"}, .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES | CMDLET_CONFIRM,
+    {.name = "Update-VMVersion",
+     .module = "Hyper-V",
+     .parameters = update_parameters,
+     .output = "VirtualMachine",
+     .sets = {"Name", "VMObject"},
+     .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES | CMDLET_CONFIRM,
      .synopsis = "Gives virtual machines the newest configuration version. There is no way back.",
      .examples = {{"Update-VMVersion lab -Force", "Gives lab the newest version without a question."}}},
     {0},
@@ -38,8 +49,11 @@ static const struct property properties[] = {
 };
 
 static const struct class classes[] = {
-    {.name = "VMHostSupportedVersion", .full_name = "Microsoft.HyperV.PowerShell.VMHostSupportedVersion", .key = "Version",
-     .display = "Version", .properties = properties,
+    {.name = "VMHostSupportedVersion",
+     .full_name = "Microsoft.HyperV.PowerShell.VMHostSupportedVersion",
+     .key = "Version",
+     .display = "Version",
+     .properties = properties,
      .columns = {{"Name", NULL, 0, false}, {"Version", NULL, 0, false}, {"IsDefault", NULL, 0, false}}},
     {0},
 };
