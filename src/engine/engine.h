@@ -36,6 +36,16 @@ struct engine_config {
     int trace_fd;    // -1: standard error
 };
 
+// What hypervisors in the VM do with its virtualization extensions.
+enum engine_extension { ENGINE_EXTENSION_NONE, ENGINE_EXTENSION_VMX, ENGINE_EXTENSION_SVM };
+
+struct engine_nested_status {
+    enum engine_extension extension; // that is turned on now
+    unsigned on;       // vCPUs with it turned on: VMXON was executed (and VMXOFF not), EFER.SVME is set
+    unsigned in_guest; // vCPUs in guest mode this moment
+    u64 launched;      // different guests launched since the VM was created: VMCSs, VMCBs
+};
+
 struct engine {
     const char *name;    // "soft", "kvm": what --engine takes
     const char *summary; // one line for help
@@ -69,6 +79,11 @@ struct engine {
     // Any thread: guest RAM [gpa, gpa+bytes) was written by something that is not a vCPU (a device's DMA, the loader).
     // The soft engine drops translations of that code; NULL where the hardware does so itself.
     void (*memory_written)(struct engine_vm *vm, u64 gpa, u64 bytes);
+
+    // Any thread, while no vCPU is created or destroyed; never waits for one. KVM answers such questions only between two
+    // KVM_RUNs, so the kvm engine interrupts the vCPUs and answers with what they said after the question before; of
+    // launched guests it knows those that it saw then.
+    void (*nested_status)(struct engine_vm *vm, struct engine_nested_status *status);
 };
 
 extern const struct engine engine_soft;

@@ -297,6 +297,44 @@ static void test_nested_state(void **state)
     free(saved);
 }
 
+// What engine.h's nested_status says of a hypervisor that comes, launches, moves its guest and goes.
+static void test_nested_status(void **state)
+{
+    static const struct insn off = {.length = 3, .code64 = true};
+    struct fixture *f = *state;
+    struct engine_nested_status status;
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.extension, ENGINE_EXTENSION_VMX);
+    assert_int_equal(status.on, 1);
+    assert_int_equal(status.in_guest, 0);
+    assert_int_equal(status.launched, 0);
+    assert_true(vmx_launches(f));
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.in_guest, 1);
+    assert_int_equal(status.launched, 1);
+    host_fill(f->cpu);
+    assert_true(vmx_launches(f)); // VMCLEAR and VMLAUNCH: the same guest
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.launched, 1);
+    vmx_again(f); // a new VMCS in the same page
+    assert_true(vmx_launches(f));
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.launched, 2);
+    vmx_again(f);
+    f->vmcs->host_cr4 = 0; // refused: nothing was launched
+    assert_false(vmx_launches(f));
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.launched, 2);
+    assert_true(vmx_returns(f->cpu, insn_vmxoff, &off));
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.extension, ENGINE_EXTENSION_NONE);
+    assert_int_equal(status.on, 0);
+    assert_int_equal(status.launched, 2);
+    f->cpu->msr.efer |= EFER_SVME;
+    engine_soft.nested_status(f->vm, &status);
+    assert_int_equal(status.extension, ENGINE_EXTENSION_SVM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_injection, vmx_setup, vmx_teardown),
         cmocka_unit_test_setup_teardown(test_msr_lists, vmx_setup, vmx_teardown),
         cmocka_unit_test_setup_teardown(test_nested_state, vmx_setup, vmx_teardown),
+        cmocka_unit_test_setup_teardown(test_nested_status, vmx_setup, vmx_teardown),
     };
     return cmocka_run_group_tests_name("vmx_entry", tests, NULL, NULL);
 }

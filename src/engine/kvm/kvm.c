@@ -46,6 +46,7 @@ static void kvm_close(struct engine_vm *vm)
         close(vm->fd);
     if (vm->kvm >= 0)
         close(vm->kvm);
+    pthread_mutex_destroy(&vm->nested.lock);
     free(vm);
 }
 
@@ -57,6 +58,7 @@ static int kvm_open(const struct engine_config *config, struct engine_vm **out, 
     if (!vm)
         return error_set(error, "out of memory for a VM");
     vm->fd = -1;
+    kvm_nested_init(&vm->nested);
     vm->kvm = kvm_host_open(error);
     if (vm->kvm < 0) {
         kvm_close(vm);
@@ -83,6 +85,7 @@ static int kvm_vm_ioctl(struct engine_vm *vm, unsigned long request, void *argum
 
 static void kvm_vcpu_destroy(struct engine_vcpu *vcpu)
 {
+    kvm_nested_remove(vcpu);
     if (vcpu->run)
         munmap(vcpu->run, vcpu->run_bytes);
     if (vcpu->fd >= 0)
@@ -95,6 +98,8 @@ static int kvm_vcpu_create(struct engine_vm *vm, unsigned id, struct engine_vcpu
     struct engine_vcpu *vcpu = calloc(1, sizeof *vcpu);
     if (!vcpu)
         return error_set(error, "out of memory for processor %u", id);
+    vcpu->vm = vm;
+    vcpu->id = id;
     vcpu->run_bytes = vm->run_bytes;
     vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
     if (vcpu->fd < 0) {
@@ -109,20 +114,28 @@ static int kvm_vcpu_create(struct engine_vm *vm, unsigned id, struct engine_vcpu
         return -1;
     }
     vcpu->run = run;
+    kvm_nested_add(vcpu);
     *out = vcpu;
     return 0;
 }
 
 static struct kvm_run *kvm_vcpu_run_area(struct engine_vcpu *vcpu) { return vcpu->run; }
 
-// -EAGAIN is a processor that waited for INIT/SIPI and got it: nothing a caller could do but enter again.
+// -EAGAIN is a processor that waited for INIT/SIPI and got it: nothing a caller could do but enter again. Nor need it know
+// of an interruption that was not a kick, but a question after the nested state.
 static int kvm_vcpu_run(struct engine_vcpu *vcpu)
 {
     int result;
+    bool again;
     atomic_store(&vcpu->thread, (int)syscall(SYS_gettid));
     do {
+        bool asked = atomic_exchange(&vcpu->asked, false);
+        if (asked)
+            kvm_nested_look(vcpu);
         result = ioctl(vcpu->fd, KVM_RUN, 0);
-    } while (result < 0 && errno == EAGAIN);
+        bool kicked = __atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST);
+        again = result < 0 && (errno == EAGAIN || (errno == EINTR && !kicked && atomic_load(&vcpu->asked)));
+    } while (again);
     if (result >= 0)
         return 0;
     int cause = errno;
@@ -139,12 +152,17 @@ static int kvm_vcpu_ioctl(struct engine_vcpu *vcpu, unsigned long request, void 
     return result < 0 ? -errno : result;
 }
 
-static void kvm_vcpu_kick(struct engine_vcpu *vcpu)
+void kvm_vcpu_signal(struct engine_vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     int thread = atomic_load(&vcpu->thread);
     if (thread && thread != (int)syscall(SYS_gettid))
         syscall(SYS_tgkill, getpid(), thread, KVM_KICK_SIGNAL);
+}
+
+static void kvm_vcpu_kick(struct engine_vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    kvm_vcpu_signal(vcpu);
 }
 
 const struct engine engine_kvm = {
@@ -159,4 +177,5 @@ const struct engine engine_kvm = {
     .vcpu_run_area = kvm_vcpu_run_area,
     .vcpu_ioctl = kvm_vcpu_ioctl,
     .vcpu_kick = kvm_vcpu_kick,
+    .nested_status = kvm_nested_status,
 };

@@ -219,6 +219,7 @@ struct cpu {
     bool guest_mode;         // in VMX non-root operation
     u64 eptp;                // second stage of translation, 0: none. Both set by VM entry and cleared by VM exit,
     u16 vpid;                // 0: VPID off or not in guest mode. which then call tlb_switch
+    u64 guests_launched;     // by hypervisors on this vCPU; written by its thread, read by any (engine.h)
     int state_fd;            // memfd of this struct (window.c)
 
     // Device accesses of the instruction in progress (mmio.h).

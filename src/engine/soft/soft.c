@@ -365,6 +365,24 @@ static void soft_vcpu_kick(struct engine_vcpu *vcpu) { cpu_request(cpu_of(vcpu),
 
 static void soft_memory_written(struct engine_vm *vm, u64 gpa, u64 bytes) { code_written(vm, NULL, gpa, bytes); }
 
+// Looks at the vCPUs while they run: each value is one word, and a moment later it may be another one anyway.
+static void soft_nested_status(struct engine_vm *vm, struct engine_nested_status *status)
+{
+    *status = (struct engine_nested_status){.extension = ENGINE_EXTENSION_NONE};
+    for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++) {
+        const struct cpu *cpu = vm->cpu[i];
+        if (!cpu)
+            continue;
+        bool vmx = cpu->vmx && __atomic_load_n(&cpu->vmx->on, __ATOMIC_RELAXED);
+        bool svm = __atomic_load_n(&cpu->msr.efer, __ATOMIC_RELAXED) & EFER_SVME;
+        if (vmx || svm)
+            status->extension = vmx ? ENGINE_EXTENSION_VMX : ENGINE_EXTENSION_SVM;
+        status->on += vmx || svm;
+        status->in_guest += __atomic_load_n(&cpu->guest_mode, __ATOMIC_RELAXED);
+        status->launched += __atomic_load_n(&cpu->guests_launched, __ATOMIC_RELAXED);
+    }
+}
+
 const struct engine engine_soft = {
     .name = "soft",
     .summary = "nidus's own CPU: needs no hardware virtualization, offers VT-x on any x86-64 host",
@@ -378,4 +396,5 @@ const struct engine engine_soft = {
     .vcpu_ioctl = soft_vcpu_ioctl,
     .vcpu_kick = soft_vcpu_kick,
     .memory_written = soft_memory_written,
+    .nested_status = soft_nested_status,
 };

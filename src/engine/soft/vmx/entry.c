@@ -126,6 +126,16 @@ static void entry_trace(struct cpu *cpu, const struct vmcs *vmcs)
               (unsigned long)vmcs->guest_cr4, (unsigned long)vmcs->guest_rflags, vmcs->entry_interruption);
 }
 
+// By VMLAUNCH. Hypervisors clear the page of a new VMCS before they give it a revision.
+static void entry_first(struct cpu *cpu, struct vmcs *vmcs)
+{
+    vmcs->launched = 1;
+    if (vmcs->counted)
+        return;
+    vmcs->counted = 1;
+    __atomic_store_n(&cpu->guests_launched, cpu->guests_launched + 1, __ATOMIC_RELAXED);
+}
+
 void vmx_enter(struct cpu *cpu)
 {
     struct vmx *vmx = cpu->vmx;
@@ -155,7 +165,8 @@ void vmx_enter(struct cpu *cpu)
     u32 entry = vmx_msr_load(cpu, vmcs->entry_load, vmcs->entry_load_count);
     if (entry)
         vmx_entry_failed(cpu, REASON_BAD_MSR, entry);
-    vmcs->launched = 1;
+    if (UNLIKELY(!vmcs->launched))
+        entry_first(cpu, vmcs);
     vmx->entries++;
     cpu->guest_mode = true;
     entry_load_activity(cpu, vmcs);

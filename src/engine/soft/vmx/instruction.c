@@ -58,7 +58,7 @@ void insn_vmxon(struct cpu *cpu, const struct insn *insn)
         vmx_fail_invalid(cpu);
         return;
     }
-    vmx->on = true;
+    __atomic_store_n(&vmx->on, true, __ATOMIC_RELAXED); // nested_status looks from other threads
     vmx->vmxon = region;
     vmx->current = VMX_NO_ADDRESS;
     vmx->vmcs = NULL;

@@ -17,7 +17,7 @@ struct vmcs {
     u32 revision;  // bit 31: a shadow VMCS
     u32 abort;     // VMX-abort indicator
     u32 launched;
-    u32 reserved;
+    u32 counted;   // among cpu->guests_launched: VMCLEAR does not end a guest, a hypervisor moves one with it
 
     // Controls.
     u32 pin_controls, cpu_controls, cpu_controls2, exit_controls, entry_controls;

@@ -28,7 +28,7 @@ void vmx_reset(struct cpu *cpu)
     struct vmx *vmx = cpu->vmx;
     if (!vmx)
         return;
-    vmx->on = false;
+    __atomic_store_n(&vmx->on, false, __ATOMIC_RELAXED);
     vmx->vmxon = vmx->current = vmx->apic_access = VMX_NO_ADDRESS;
     vmx->vmcs = vmx->shadow = NULL;
     vmx->trap_pending = false;
