@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host/process.h"
+#include "base/process.h"
 
 static int disk_lock(struct disk *disk, const char *path, struct error *error)
 {

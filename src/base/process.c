@@ -1,7 +1,7 @@
 // See process.h. The kernel does not report the owner of an open-file-description lock (F_OFD_GETLK and /proc/locks
 // say -1, for the lock belongs to a descriptor that several processes may share). But /proc/PID/fdinfo/N shows the
 // locks held through that descriptor, so we look there, at the descriptors that are open on the same file.
-#include "host/process.h"
+#include "base/process.h"
 
 #include <dirent.h>
 #include <fcntl.h>
