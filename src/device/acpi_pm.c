@@ -111,6 +111,16 @@ static void acpi_pm_reset(void *chip)
 
 void acpi_pm_init(struct acpi_pm *pm, struct timer_list *timers) { timer_init(&pm->timer, timers, acpi_pm_expire, pm); }
 
+static const struct state_field acpi_pm_fields[] = {
+    STATE_FIELD(struct acpi_pm, status),
+    STATE_FIELD(struct acpi_pm, enable),
+    STATE_FIELD(struct acpi_pm, control),
+    STATE_FIELD(struct acpi_pm, seen),
+    TIMER_STATE(struct acpi_pm, timer),
+};
+
+static const struct state_section acpi_pm_state = STATE_SECTION("acpi-pm", 1, acpi_pm_fields);
+
 const struct device_model acpi_pm_model = {
     .name = "acpi-pm",
     .ranges =
@@ -119,4 +129,5 @@ const struct device_model acpi_pm_model = {
             {DEVICE_PORTS, ACPI_PM_PORT + ACPI_PM_TIMER, 4, 4, acpi_pm_timer_read, NULL},
         },
     .reset = acpi_pm_reset,
+    .state = &acpi_pm_state,
 };

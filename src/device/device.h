@@ -3,9 +3,13 @@
 // time by a `struct clock`, asks for a call back by a `struct timer` (device/timer.h), and drives interrupt lines and
 // the like by `struct wire`. So the same chip runs on the board, in a unit test and in a saved state.
 //
+// Saved state: registers as they are and timers' deadlines as fields. Wires are not driven after loading: what is at
+// their other end was saved too.
+//
 // Chips are not thread-safe: the board calls each under one lock of its choice.
 #pragma once
 
+#include "base/state.h"
 #include "base/types.h"
 
 // Guest time in nanoseconds: monotonic, starts near 0 at power-on.
@@ -57,4 +61,5 @@ struct device_model {
     const char *name;
     struct device_range ranges[DEVICE_RANGES];
     void (*reset)(void *chip); // power-on state; wires, clock and timers stay connected
+    const struct state_section *state; // of the chip's struct
 };

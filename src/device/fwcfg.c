@@ -68,8 +68,16 @@ static void fwcfg_reset(void *chip)
     fwcfg->position = 0;
 }
 
+static const struct state_field fwcfg_fields[] = {
+    STATE_FIELD(struct fwcfg, selected),
+    STATE_FIELD(struct fwcfg, position),
+};
+
+static const struct state_section fwcfg_state = STATE_SECTION("fwcfg", 1, fwcfg_fields);
+
 const struct device_model fwcfg_model = {
     .name = "fwcfg",
     .ranges = {{DEVICE_PORTS, FWCFG_PORT, 2, 2, fwcfg_read_wide, fwcfg_select}},
     .reset = fwcfg_reset,
+    .state = &fwcfg_state,
 };

@@ -161,6 +161,18 @@ static void i8042_reset(void *chip)
     wire_set(&i8042->keyboard_irq, false);
 }
 
+static const struct state_field i8042_fields[] = {
+    STATE_FIELD(struct i8042, status),
+    STATE_FIELD(struct i8042, command_byte),
+    STATE_FIELD(struct i8042, output),
+    STATE_FIELD(struct i8042, output_port),
+    STATE_RANGE(struct i8042, port92, 0, 3),
+    STATE_FIELD(struct i8042, pending),
+    STATE_ARRAY(struct i8042, ram),
+};
+
+static const struct state_section i8042_state = STATE_SECTION("i8042", 1, i8042_fields);
+
 const struct device_model i8042_model = {
     .name = "i8042",
     .ranges =
@@ -170,4 +182,5 @@ const struct device_model i8042_model = {
             {DEVICE_PORTS, 0x92, 1, 1, i8042_read92, i8042_write92},
         },
     .reset = i8042_reset,
+    .state = &i8042_state,
 };

@@ -147,8 +147,28 @@ static void ioapic_reset(void *chip)
     ioapic->routes(ioapic->context);
 }
 
+static int ioapic_loaded(void *chip, struct error *error)
+{
+    struct ioapic *ioapic = chip;
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        if (ioapic->redirection[pin] & ~(ENTRY_WRITABLE | ENTRY_REMOTE_IRR))
+            return error_set(error, "reserved bits of redirection entry %u are set", pin);
+    ioapic->routes(ioapic->context);
+    return 0;
+}
+
+static const struct state_field ioapic_fields[] = {
+    STATE_FIELD(struct ioapic, id),
+    STATE_FIELD(struct ioapic, select),
+    STATE_FIELD(struct ioapic, lines),
+    STATE_ARRAY(struct ioapic, redirection),
+};
+
+static const struct state_section ioapic_state = STATE_SECTION("ioapic", 1, ioapic_fields, .post_load = ioapic_loaded);
+
 const struct device_model ioapic_model = {
     .name = "ioapic",
     .ranges = {{DEVICE_MEMORY, 0xFEC00000, IOAPIC_BYTES, 4, ioapic_read, ioapic_write}},
     .reset = ioapic_reset,
+    .state = &ioapic_state,
 };

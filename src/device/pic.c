@@ -261,6 +261,41 @@ static void pic_reset(void *chip)
     wire_set(&pic->intr, false);
 }
 
+// ICWs come in the order 2, 3, 4.
+static int pic_loaded(void *chip, struct error *error)
+{
+    const struct pic *pic = chip;
+    for (unsigned i = 0; i < 2; i++)
+        if (pic->half[i].icw_next == 1)
+            return error_set(error, "no initialisation word 1 can be awaited");
+    return 0;
+}
+
+static const struct state_field pic_half_fields[] = {
+    STATE_FIELD(struct pic_half, irr),
+    STATE_FIELD(struct pic_half, isr),
+    STATE_FIELD(struct pic_half, imr),
+    STATE_FIELD(struct pic_half, lines),
+    STATE_FIELD(struct pic_half, elcr),
+    STATE_FIELD(struct pic_half, vector),
+    STATE_RANGE(struct pic_half, lowest, 0, 7),
+    STATE_RANGE(struct pic_half, icw_next, 0, 4),
+    STATE_BOOL(struct pic_half, icw4_wanted),
+    STATE_BOOL(struct pic_half, read_isr),
+    STATE_BOOL(struct pic_half, poll),
+    STATE_BOOL(struct pic_half, special_mask),
+    STATE_BOOL(struct pic_half, auto_eoi),
+    STATE_BOOL(struct pic_half, rotate_auto),
+    STATE_BOOL(struct pic_half, fully_nested),
+};
+
+static const struct state_field pic_fields[] = {
+    STATE_STRUCTS(struct pic, half, pic_half_fields),
+    STATE_BOOL(struct pic, intr_level),
+};
+
+static const struct state_section pic_state = STATE_SECTION("pic", 1, pic_fields, .post_load = pic_loaded);
+
 const struct device_model pic_model = {
     .name = "pic",
     .ranges =
@@ -270,4 +305,5 @@ const struct device_model pic_model = {
             {DEVICE_PORTS, 0x4D0, 2, 1, pic_elcr_read, pic_elcr_write},
         },
     .reset = pic_reset,
+    .state = &pic_state,
 };

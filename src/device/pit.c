@@ -290,6 +290,34 @@ static void pit_reset(void *chip)
 
 void pit_init(struct pit *pit, struct timer_list *timers) { timer_init(&pit->timer, timers, pit_expire, pit); }
 
+static const struct state_field pit_channel_fields[] = {
+    STATE_RANGE(struct pit_channel, mode, 0, 5),
+    STATE_RANGE(struct pit_channel, access, ACCESS_LOW, ACCESS_BOTH),
+    STATE_BOOL(struct pit_channel, bcd),
+    STATE_BOOL(struct pit_channel, gate),
+    STATE_BOOL(struct pit_channel, loaded),
+    STATE_BOOL(struct pit_channel, triggered),
+    STATE_BOOL(struct pit_channel, write_high),
+    STATE_BOOL(struct pit_channel, read_high),
+    STATE_BOOL(struct pit_channel, status_latched),
+    STATE_RANGE(struct pit_channel, latched, 0, 2),
+    STATE_FIELD(struct pit_channel, write_low),
+    STATE_FIELD(struct pit_channel, status),
+    STATE_FIELD(struct pit_channel, latch),
+    STATE_RANGE(struct pit_channel, count, 1, 65536),
+    STATE_FIELD(struct pit_channel, start),
+    STATE_FIELD(struct pit_channel, held),
+};
+
+static const struct state_field pit_fields[] = {
+    STATE_STRUCTS(struct pit, channel, pit_channel_fields),
+    STATE_BOOL(struct pit, out0),
+    STATE_RANGE(struct pit, speaker, 0, SPEAKER_GATE | SPEAKER_DATA),
+    TIMER_STATE(struct pit, timer),
+};
+
+static const struct state_section pit_state = STATE_SECTION("pit", 1, pit_fields);
+
 const struct device_model pit_model = {
     .name = "pit",
     .ranges =
@@ -298,4 +326,5 @@ const struct device_model pit_model = {
             {DEVICE_PORTS, 0x61, 1, 1, pit_speaker_read, pit_speaker_write},
         },
     .reset = pit_reset,
+    .state = &pit_state,
 };

@@ -333,8 +333,33 @@ void rtc_describe(struct rtc *rtc, u64 memory_low, u64 memory_high, unsigned cpu
     rtc->cmos[CPUS] = (u8)(cpus - 1);
 }
 
+// Ten thousand years, to either side of which the calendar's arithmetic stays far from its limits.
+#define RTC_SECONDS_MOST ((u64)10000 * 366 * 86400)
+
+static int rtc_loaded(void *chip, struct error *error)
+{
+    const struct rtc *rtc = chip;
+    u64 now = rtc_now(rtc);
+    if (rtc->epoch_ns > now || rtc->seen_periodic > now)
+        return error_set(error, "its clock was set in the future");
+    return 0;
+}
+
+static const struct state_field rtc_fields[] = {
+    STATE_RANGE(struct rtc, select, 0, RTC_BYTES - 1),
+    STATE_ARRAY(struct rtc, cmos),
+    STATE_RANGE(struct rtc, epoch_s, 0, RTC_SECONDS_MOST),
+    STATE_FIELD(struct rtc, epoch_ns),
+    STATE_FIELD(struct rtc, seen_periodic),
+    STATE_RANGE(struct rtc, seen_second, 0, RTC_SECONDS_MOST * 2),
+    TIMER_STATE(struct rtc, timer),
+};
+
+static const struct state_section rtc_state = STATE_SECTION("rtc", 1, rtc_fields, .post_load = rtc_loaded);
+
 const struct device_model rtc_model = {
     .name = "rtc",
     .ranges = {{DEVICE_PORTS, 0x70, 2, 1, rtc_read, rtc_write}},
     .reset = rtc_reset,
+    .state = &rtc_state,
 };

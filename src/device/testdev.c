@@ -76,6 +76,14 @@ static void testdev_reset(void *chip)
     memset(testdev->memory, 0, sizeof testdev->memory);
 }
 
+static const struct state_field testdev_fields[] = {
+    STATE_ARRAY(struct testdev, data),
+    STATE_ARRAY(struct testdev, byte_data),
+    STATE_ARRAY(struct testdev, memory),
+};
+
+static const struct state_section testdev_state = STATE_SECTION("testdev", 1, testdev_fields);
+
 const struct device_model testdev_model = {
     .name = "testdev",
     .ranges =
@@ -88,4 +96,5 @@ const struct device_model testdev_model = {
             {DEVICE_MEMORY, 0xFF000000, TESTDEV_MEMORY_BYTES, 8, testdev_memory_read, testdev_memory_write},
         },
     .reset = testdev_reset,
+    .state = &testdev_state,
 };

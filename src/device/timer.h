@@ -16,6 +16,9 @@ struct timer {
     u64 deadline; // TIMER_NEVER: not armed
 };
 
+// In a chip's table of state: the deadline of its timer.
+#define TIMER_STATE(type, member) STATE_FIELD(type, member.deadline)
+
 struct timer_list {
     struct clock clock;
     struct timer *timers[TIMER_LIST_MAX];

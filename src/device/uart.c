@@ -231,8 +231,27 @@ static void uart_reset(void *chip)
     uart_offer_room(uart);
 }
 
+static const struct state_field uart_fields[] = {
+    STATE_RANGE(struct uart, ier, 0, IER_BITS),
+    STATE_FIELD(struct uart, lcr),
+    STATE_RANGE(struct uart, mcr, 0, MCR_BITS),
+    STATE_FIELD(struct uart, lsr),
+    STATE_FIELD(struct uart, msr),
+    STATE_FIELD(struct uart, scratch),
+    STATE_FIELD(struct uart, fcr),
+    STATE_FIELD(struct uart, divisor_low),
+    STATE_FIELD(struct uart, divisor_high),
+    STATE_ARRAY(struct uart, fifo),
+    STATE_RANGE(struct uart, fifo_head, 0, UART_FIFO - 1),
+    STATE_RANGE(struct uart, fifo_count, 0, UART_FIFO),
+    STATE_BOOL(struct uart, thre_pending),
+};
+
+static const struct state_section uart_state = STATE_SECTION("com1", 1, uart_fields);
+
 const struct device_model uart_com1_model = {
     .name = "com1",
     .ranges = {{DEVICE_PORTS, 0x3F8, UART_PORTS, 1, uart_read, uart_write}},
     .reset = uart_reset,
+    .state = &uart_state,
 };

@@ -173,6 +173,13 @@ static void pci_host_reset(void *chip)
     host->reset_control = 0;
 }
 
+static const struct state_field pci_host_fields[] = {
+    STATE_FIELD(struct pci_host, address),
+    STATE_RANGE(struct pci_host, reset_control, 0, RESET_BITS),
+};
+
+static const struct state_section pci_host_state = STATE_SECTION("pci-host", 1, pci_host_fields);
+
 const struct device_model pci_host_model = {
     .name = "pci-host",
     .ranges =
@@ -182,4 +189,5 @@ const struct device_model pci_host_model = {
             {DEVICE_MEMORY, BOARD_ECAM, BOARD_ECAM_BYTES, 4, pci_host_ecam_read, pci_host_ecam_write},
         },
     .reset = pci_host_reset,
+    .state = &pci_host_state,
 };

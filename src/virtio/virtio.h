@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "base/error.h"
+#include "base/state.h"
 #include "base/types.h"
 #include "host/pollset.h"
 #include "memory/memory.h"
@@ -54,6 +55,10 @@ struct virtio_type {
     // Around each sleep: what else to wait for, and what came of it. NULL: only the doorbell.
     void (*prepare)(struct virtio *virtio, struct pollset *set);
     void (*dispatch)(struct virtio *virtio, const struct pollset *set);
+    // Saved state beside that of status and queues (base/state.h); its object is the device's struct, of which the `virtio`
+    // must then be the first member. Saved and loaded while paused, with the lock held; `reset` was called before loading.
+    // What was taken and not returned is not saved: between rounds of the thread a device holds no chain. NULL: nothing.
+    const struct state_section *state;
     // The driver is gone (with the lock held, on any thread): forget what it asked for. NULL: nothing to forget.
     void (*reset)(struct virtio *virtio);
     // The guest writes device configuration space, with the lock held. NULL: all of it is read-only.
@@ -121,6 +126,8 @@ void virtio_pause(struct virtio *virtio);
 void virtio_resume(struct virtio *virtio);
 void virtio_save(struct virtio *virtio, struct virtio_state *state);            // while paused
 bool virtio_restore(struct virtio *virtio, const struct virtio_state *state); // while paused; false: no such state
+extern const struct state_field virtio_state_fields[];
+enum { VIRTIO_STATE_FIELDS = 5 };
 
 // For device types, with the lock held.
 static inline bool virtio_has(const struct virtio *virtio, u64 feature) { return virtio->driver_features & feature; }
