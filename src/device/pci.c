@@ -326,3 +326,60 @@ void pci_config_write(struct pci_function *function, unsigned offset, unsigned b
     if (function->config_written)
         function->config_written(function->context, offset, bytes);
 }
+
+// --- Saved state ---
+
+static const struct state_field pci_msix_fields[] = {
+    STATE_FIELD(struct pci_msix_entry, address),
+    STATE_FIELD(struct pci_msix_entry, data),
+    STATE_RANGE(struct pci_msix_entry, control, 0, ENTRY_MASKED),
+};
+
+static const struct state_field pci_fields[] = {
+    STATE_ARRAY(struct pci_state, config),
+    STATE_STRUCTS(struct pci_state, msix, pci_msix_fields),
+    STATE_ARRAY(struct pci_state, msix_pending),
+    STATE_BOOL(struct pci_state, intx_level),
+    STATE_BOOL(struct pci_state, intx_driven),
+};
+
+const struct state_section pci_section = STATE_SECTION("pci", 1, pci_fields);
+
+void pci_save(struct pci_function *function, struct pci_state *state)
+{
+    pthread_mutex_lock(&function->lock);
+    memcpy(state->config, function->config, sizeof state->config);
+    memcpy(state->msix, function->msix, sizeof state->msix);
+    memcpy(state->msix_pending, function->msix_pending, sizeof state->msix_pending);
+    state->intx_level = function->intx_level;
+    state->intx_driven = function->intx_driven;
+    pthread_mutex_unlock(&function->lock);
+}
+
+// All that the guest cannot change must be what it is here.
+static int pci_restore_check(const struct pci_function *function, const struct pci_state *state, struct error *error)
+{
+    for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
+        u8 fixed = (u8)~function->writable[i] & (i == STATUS ? (u8)~STATUS_INTX : 0xFF);
+        if ((function->config[i] ^ state->config[i]) & fixed)
+            return error_set(error, "slot %u has the PCI function \"%s\" and had another (configuration byte 0x%x is 0x%x, "
+                                    "was 0x%x)", function->slot, function->name, i, function->config[i], state->config[i]);
+    }
+    return 0;
+}
+
+int pci_restore(struct pci_function *function, const struct pci_state *state, struct error *error)
+{
+    if (pci_restore_check(function, state, error))
+        return -1;
+    pthread_mutex_lock(&function->lock);
+    memcpy(function->config, state->config, sizeof function->config);
+    memcpy(function->msix, state->msix, sizeof function->msix);
+    memcpy(function->msix_pending, state->msix_pending, sizeof function->msix_pending);
+    function->intx_level = state->intx_level;
+    function->intx_driven = state->intx_driven;
+    pthread_mutex_unlock(&function->lock);
+    if (function->host_ops)
+        function->host_ops->moved(function->host, function);
+    return 0;
+}

@@ -73,6 +73,18 @@ struct pci_function {
     bool intx_driven;
 };
 
+// Saved state. The function's identity and capabilities are in it too, to be compared: pci_restore refuses a state of
+// another function. Wires are not driven, messages not sent: what is at their other end was saved too.
+struct pci_state {
+    u8 config[PCI_CONFIG_BYTES];
+    struct pci_msix_entry msix[PCI_MSIX_MOST];
+    u64 msix_pending[PCI_MSIX_MOST / 64];
+    bool intx_level, intx_driven;
+};
+extern const struct state_section pci_section; // of a struct pci_state
+void pci_save(struct pci_function *function, struct pci_state *state);
+int pci_restore(struct pci_function *function, const struct pci_state *state, struct error *error); // board's lock held
+
 // Builds configuration space from the description. -1 if the description cannot be.
 int pci_init(struct pci_function *function, struct error *error);
 void pci_destroy(struct pci_function *function);

@@ -57,7 +57,7 @@ struct engine {
     void (*close)(struct engine_vm *vm); // after all vCPUs were destroyed
 
     // Any thread. KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_SIGNAL_MSI, KVM_SET_GSI_ROUTING, KVM_CHECK_EXTENSION,
-    // KVM_GET_SUPPORTED_CPUID (what this VM may show its guest). -ENOTTY where an engine does not know a request.
+    // KVM_GET_SUPPORTED_CPUID (what this VM may show its guest), KVM_GET_MSR_INDEX_LIST. -ENOTTY where an engine does not know a request.
     int (*vm_ioctl)(struct engine_vm *vm, unsigned long request, void *argument);
 
     int (*vcpu_create)(struct engine_vm *vm, unsigned id, struct engine_vcpu **vcpu, struct error *error);
@@ -67,8 +67,8 @@ struct engine {
     struct kvm_run *(*vcpu_run_area)(struct engine_vcpu *vcpu);
 
     // One thread at a time: KVM_RUN is the vCPU's own thread's, the rest any thread's while that is outside KVM_RUN.
-    // KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, FPU, XSAVE, XCRS, MSRS, LAPIC,
-    // VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_INTERRUPT, KVM_NMI,
+    // KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, SREGS2, FPU, XSAVE, XCRS, MSRS,
+    // LAPIC, VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_INTERRUPT, KVM_NMI,
     // KVM_TRANSLATE, KVM_GET_TSC_KHZ, KVM_GET/SET/HAS_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET. -ENOTTY for others. State is
     // complete after KVM_RUN with run->immediate_exit set has returned -EINTR.
     int (*vcpu_ioctl)(struct engine_vcpu *vcpu, unsigned long request, void *argument);

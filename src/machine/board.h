@@ -96,6 +96,15 @@ void board_power_button(struct board *board);
 void board_pause(struct board *board);
 void board_resume(struct board *board);
 
+// Saved state of all chips, guest time and the host bridge; attached functions are their owners' to save. While paused.
+// board_restore: into a board that was finished and paused, and stays paused.
+struct state_writer;
+struct state_reader;
+int board_save(struct board *board, struct state_writer *writer, struct error *error);
+int board_restore(struct board *board, struct state_reader *reader, struct error *error);
+int board_restore_function(struct board *board, struct pci_function *function, const struct pci_state *state,
+                           struct error *error);
+
 // A timerfd, readable when board_timers must be called (any one thread). It keeps itself armed.
 int board_timer_fd(const struct board *board);
 void board_timers(struct board *board);

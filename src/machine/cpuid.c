@@ -122,23 +122,37 @@ static void cpuid_add_timer(struct kvm_cpuid2 *table)
             table->entries[i].ecx |= CPUID_ECX_TSC_DEADLINE;
 }
 
+struct kvm_cpuid2 *cpuid_make(const struct engine *engine, struct engine_vm *vm, const struct cpuid_config *config,
+                              unsigned id, struct error *error)
+{
+    struct kvm_cpuid2 *table = calloc(1, sizeof *table + CPUID_ENTRIES * sizeof table->entries[0]);
+    if (!table) {
+        error_set(error, "out of memory for the processors' CPUID table");
+        return NULL;
+    }
+    table->nent = CPUID_ENTRIES;
+    int result = engine->vm_ioctl(vm, KVM_GET_SUPPORTED_CPUID, table);
+    if (result < 0) {
+        error_set(error, "the %s engine does not say what its processors can do: %s", engine->name, strerror(-result));
+        free(table);
+        return NULL;
+    }
+    if (table->nent > CPUID_ENTRIES)
+        table->nent = CPUID_ENTRIES;
+    // KVM tells of its APIC's deadline timer apart from the table.
+    if (engine->vm_ioctl(vm, KVM_CHECK_EXTENSION, (void *)(uintptr_t)KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+        cpuid_add_timer(table);
+    cpuid_adjust(table, config, id);
+    return table;
+}
+
 int cpuid_set(const struct engine *engine, struct engine_vm *vm, struct engine_vcpu *vcpu,
               const struct cpuid_config *config, unsigned id, struct error *error)
 {
-    struct kvm_cpuid2 *table = calloc(1, sizeof *table + CPUID_ENTRIES * sizeof table->entries[0]);
+    struct kvm_cpuid2 *table = cpuid_make(engine, vm, config, id, error);
     if (!table)
-        return error_set(error, "out of memory for the processors' CPUID table");
-    table->nent = CPUID_ENTRIES;
-    int result = engine->vm_ioctl(vm, KVM_GET_SUPPORTED_CPUID, table);
-    if (result >= 0) {
-        if (table->nent > CPUID_ENTRIES)
-            table->nent = CPUID_ENTRIES;
-        // KVM tells of its APIC's deadline timer apart from the table.
-        if (engine->vm_ioctl(vm, KVM_CHECK_EXTENSION, (void *)(uintptr_t)KVM_CAP_TSC_DEADLINE_TIMER) > 0)
-            cpuid_add_timer(table);
-        cpuid_adjust(table, config, id);
-        result = engine->vcpu_ioctl(vcpu, KVM_SET_CPUID2, table);
-    }
+        return -1;
+    int result = engine->vcpu_ioctl(vcpu, KVM_SET_CPUID2, table);
     free(table);
     return result < 0 ? error_set(error, "the %s engine refuses the CPUID table of processor %u: %s", engine->name, id,
                                   strerror(-result))

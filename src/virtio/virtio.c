@@ -201,10 +201,24 @@ void virtio_save(struct virtio *virtio, struct virtio_state *state)
     pthread_mutex_unlock(&virtio->lock);
 }
 
-bool virtio_restore(struct virtio *virtio, const struct virtio_state *state)
+static int virtio_restore_check(const struct virtio *virtio, const struct virtio_state *state, struct error *error)
 {
     if (state->driver_features & ~virtio->features)
-        return false;
+        return error_set(error, "virtio %s: its driver uses features (0x%lx) that this device does not have: is its back "
+                                "end another?", virtio->type->name,
+                         (unsigned long)(state->driver_features & ~virtio->features));
+    for (unsigned i = 0; i < virtio->type->queues; i++) {
+        u16 size = state->queues[i].size;
+        if (!size || size > virtio->type->queue_size || size & (size - 1))
+            return error_set(error, "virtio %s: queue %u cannot have %u entries", virtio->type->name, i, size);
+    }
+    return 0;
+}
+
+int virtio_restore(struct virtio *virtio, const struct virtio_state *state, struct error *error)
+{
+    if (virtio_restore_check(virtio, state, error))
+        return -1;
     pthread_mutex_lock(&virtio->lock);
     virtio_reset_locked(virtio);
     virtio->status = state->status;
@@ -216,7 +230,7 @@ bool virtio_restore(struct virtio *virtio, const struct virtio_state *state)
     if (virtio_live(virtio))
         virtio_start_queues(virtio);
     pthread_mutex_unlock(&virtio->lock);
-    return true;
+    return 0;
 }
 
 // One round of the thread: what to wait for, the sleep (without the lock), and what came of it.

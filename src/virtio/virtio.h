@@ -125,9 +125,7 @@ void virtio_reset(struct virtio *virtio);
 void virtio_pause(struct virtio *virtio);
 void virtio_resume(struct virtio *virtio);
 void virtio_save(struct virtio *virtio, struct virtio_state *state);            // while paused
-bool virtio_restore(struct virtio *virtio, const struct virtio_state *state); // while paused; false: no such state
-extern const struct state_field virtio_state_fields[];
-enum { VIRTIO_STATE_FIELDS = 5 };
+int virtio_restore(struct virtio *virtio, const struct virtio_state *state, struct error *error); // while paused
 
 // For device types, with the lock held.
 static inline bool virtio_has(const struct virtio *virtio, u64 feature) { return virtio->driver_features & feature; }

@@ -68,6 +68,7 @@ struct virtio_blk {
     struct virtio_pci pci;
     struct disk *disk;
     struct blk_configuration configuration;
+    u64 saved_capacity;                            // of the disk the saved state was made with
     struct virtqueue_chain chain;                  // the thread's
     struct iovec data[VIRTQUEUE_MAX_SEGMENTS];     // the thread's: the chain's data without header and status
 };
@@ -231,6 +232,30 @@ static void blk_destroy(struct virtio *virtio)
     free(CONTAINER_OF(virtio, struct virtio_blk, virtio));
 }
 
+// Nothing of the device itself is state, but its disk must be the one that the guest knows.
+static void blk_saving(void *object)
+{
+    struct virtio_blk *blk = object;
+    blk->saved_capacity = blk->configuration.capacity;
+}
+
+static int blk_loaded(void *object, struct error *error)
+{
+    const struct virtio_blk *blk = object;
+    if (blk->saved_capacity == blk->configuration.capacity)
+        return 0;
+    return error_set(error, "the disk has %lu sectors of 512 bytes, and had %lu when the VM was saved: give it the same",
+                     (unsigned long)blk->configuration.capacity, (unsigned long)blk->saved_capacity);
+}
+
+static const struct state_field blk_fields[] = {
+    STATE_FIELD(struct virtio_blk, saved_capacity),
+};
+
+static const struct state_section blk_state =
+    STATE_SECTION("virtio-blk", 1, blk_fields, .pre_save = blk_saving, .post_load = blk_loaded);
+static_assert(offsetof(struct virtio_blk, virtio) == 0, "virtio_type.state");
+
 static const struct virtio_type blk_type = {
     .name = "blk",
     .id = VIRTIO_ID_BLOCK,
@@ -239,6 +264,7 @@ static const struct virtio_type blk_type = {
     .class_code = 0x018000, // mass storage, other
     .config_bytes = sizeof(struct blk_configuration),
     .work = blk_work,
+    .state = &blk_state,
     .destroy = blk_destroy,
 };
 

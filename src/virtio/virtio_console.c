@@ -139,6 +139,13 @@ static void console_destroy(struct virtio *virtio)
     free(console);
 }
 
+static const struct state_field console_fields[] = {
+    STATE_FIELD(struct virtio_console, sent),
+};
+
+static const struct state_section console_state = STATE_SECTION("virtio-console", 1, console_fields);
+static_assert(offsetof(struct virtio_console, virtio) == 0, "virtio_type.state");
+
 static const struct virtio_type console_type = {
     .name = "console",
     .id = VIRTIO_ID_CONSOLE,
@@ -147,6 +154,7 @@ static const struct virtio_type console_type = {
     .class_code = 0x078000,
     .config_bytes = sizeof(struct console_configuration),
     .work = console_work,
+    .state = &console_state,
     .reset = console_reset,
     .destroy = console_destroy,
 };

@@ -242,6 +242,15 @@ static void net_destroy(struct virtio *virtio)
     free(net);
 }
 
+// The address is the guest's for good, whatever the VM's adapter is called now. Frames that wait are lost, as on a wire.
+static const struct state_field net_fields[] = {
+    STATE_ARRAY(struct virtio_net, configuration.mac),
+    STATE_FIELD(struct virtio_net, configuration.status),
+};
+
+static const struct state_section net_state = STATE_SECTION("virtio-net", 1, net_fields);
+static_assert(offsetof(struct virtio_net, virtio) == 0, "virtio_type.state");
+
 static const struct virtio_type net_type = {
     .name = "net",
     .id = VIRTIO_ID_NET,
@@ -250,6 +259,7 @@ static const struct virtio_type net_type = {
     .class_code = 0x020000,
     .config_bytes = sizeof(struct net_configuration),
     .work = net_work,
+    .state = &net_state,
     .prepare = net_prepare,
     .dispatch = net_dispatch,
     .reset = net_reset,

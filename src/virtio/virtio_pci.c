@@ -380,3 +380,34 @@ void virtio_pci_destroy(struct virtio_pci *pci)
     pthread_mutex_destroy(&pci->isr_lock);
     virtio->type->destroy(virtio);
 }
+
+static const struct state_field virtio_pci_fields[] = {
+    STATE_FIELD(struct virtio_pci_saved, transport.device_feature_select),
+    STATE_FIELD(struct virtio_pci_saved, transport.driver_feature_select),
+    STATE_FIELD(struct virtio_pci_saved, transport.queue_select),
+    STATE_RANGE(struct virtio_pci_saved, transport.isr, 0, ISR_QUEUE | ISR_CONFIG),
+    STATE_FIELD(struct virtio_pci_saved, device.status),
+    STATE_FIELD(struct virtio_pci_saved, device.config_generation),
+    STATE_FIELD(struct virtio_pci_saved, device.config_vector),
+    STATE_FIELD(struct virtio_pci_saved, device.driver_features),
+};
+
+const struct state_section virtio_pci_section = STATE_SECTION("virtio", 1, virtio_pci_fields);
+
+void virtio_pci_save(struct virtio_pci *pci, struct virtio_pci_saved *saved)
+{
+    virtio_save(pci->virtio, &saved->device);
+    pthread_mutex_lock(&pci->isr_lock);
+    saved->transport = pci->state;
+    pthread_mutex_unlock(&pci->isr_lock);
+}
+
+int virtio_pci_restore(struct virtio_pci *pci, const struct virtio_pci_saved *saved, struct error *error)
+{
+    if (virtio_restore(pci->virtio, &saved->device, error))
+        return -1;
+    pthread_mutex_lock(&pci->isr_lock);
+    pci->state = saved->transport;
+    pthread_mutex_unlock(&pci->isr_lock);
+    return 0;
+}

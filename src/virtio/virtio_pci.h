@@ -64,6 +64,16 @@ struct virtio_pci {
     pthread_mutex_t isr_lock; // ISR and the level of the pin change together
 };
 
+// All that the transport and what every device has need to be saved; the queues, and what the type has besides, are
+// sections of their own. While the device is paused.
+struct virtio_pci_saved {
+    struct virtio_pci_state transport;
+    struct virtio_state device;
+};
+extern const struct state_section virtio_pci_section; // of a struct virtio_pci_saved, less its queues
+void virtio_pci_save(struct virtio_pci *pci, struct virtio_pci_saved *saved);
+int virtio_pci_restore(struct virtio_pci *pci, const struct virtio_pci_saved *saved, struct error *error);
+
 // For the create functions of devices: wraps a device that virtio_open has filled, and becomes its interrupt.
 int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio, struct error *error);
 

@@ -8,6 +8,20 @@
 
 enum { AVAILABLE_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };
 
+static const struct state_field virtqueue_fields[] = {
+    STATE_FIELD(struct virtqueue_state, descriptors),
+    STATE_FIELD(struct virtqueue_state, driver),
+    STATE_FIELD(struct virtqueue_state, device),
+    STATE_RANGE(struct virtqueue_state, size, 1, VIRTQUEUE_MAX_SIZE),
+    STATE_FIELD(struct virtqueue_state, vector),
+    STATE_BOOL(struct virtqueue_state, enabled),
+    STATE_FIELD(struct virtqueue_state, next_available),
+    STATE_FIELD(struct virtqueue_state, next_used),
+    STATE_FIELD(struct virtqueue_state, signalled),
+};
+
+const struct state_section virtqueue_section = STATE_SECTION("virtqueue", 1, virtqueue_fields);
+
 static bool virtqueue_break(struct virtqueue *queue, const char *rule)
 {
     if (!queue->broken)

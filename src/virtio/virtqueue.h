@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <sys/uio.h>
 
+#include "base/state.h"
 #include "base/types.h"
 #include "memory/memory.h"
 
@@ -56,6 +57,8 @@ struct virtqueue_state {
     u16 next_used;      // the next entry of the used ring to fill
     u16 signalled;      // next_used when the guest was last asked whether it wants an interrupt
 };
+
+extern const struct state_section virtqueue_section; // of a struct virtqueue_state
 
 struct virtqueue {
     struct virtqueue_state state;

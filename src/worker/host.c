@@ -48,13 +48,17 @@ static void host_command(void *context, u8 key)
         if (host->vm)
             board_power_button(host->vm->board);
         break;
+    case 's':
+        if (host->vm)
+            vm_want_save(host->vm);
+        break;
     case 'r':
         if (host->vm)
             vm_end(host->vm, VM_RESET, 0, "%s", "");
         break;
     default:
         fputs("\r\nnidus: Ctrl-] then x: end the VM, p: press its power button, r: reset it, "
-              "Ctrl-]: send that key\r\n", stderr);
+              "s: save it (--state), Ctrl-]: send that key\r\n", stderr);
         break;
     }
     pthread_mutex_unlock(&host->lock);

@@ -28,8 +28,8 @@ static const int jail_calls[] = {
     SCMP_SYS(getrandom), SCMP_SYS(ioctl), SCMP_SYS(lseek), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat),
     SCMP_SYS(pipe2), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(preadv2),
     SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(pwritev2), SCMP_SYS(read), SCMP_SYS(readlink),
-    SCMP_SYS(readlinkat), SCMP_SYS(readv), SCMP_SYS(select), SCMP_SYS(stat), SCMP_SYS(statx),
-    SCMP_SYS(sync_file_range), SCMP_SYS(unlink), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(readlinkat), SCMP_SYS(readv), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(select),
+    SCMP_SYS(stat), SCMP_SYS(statx), SCMP_SYS(sync_file_range), SCMP_SYS(unlink), SCMP_SYS(write), SCMP_SYS(writev),
     // Sockets: the user-mode network's, the console's.
     SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getpeername),
     SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(listen), SCMP_SYS(recvfrom), SCMP_SYS(recvmmsg),

@@ -31,6 +31,7 @@ static int run_block_signals(struct error *error)
     sigaddset(&mask, SIGHUP);
     sigaddset(&mask, SIGQUIT);
     sigaddset(&mask, SIGWINCH);
+    sigaddset(&mask, SIGUSR2);
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
     int fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -45,9 +46,40 @@ static void run_signals(struct vm *vm, int signals)
     while (read(signals, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGWINCH)
             console_resized(vm->host->console);
+        else if (info.ssi_signo == SIGUSR2)
+            vm_want_save(vm);
         else
             vm_end(vm, VM_ENDED, 0, "ended by signal %u (%s)", info.ssi_signo, strsignal((int)info.ssi_signo));
     }
+}
+
+// Saved, the VM has ended here. What prevents that is told, and it runs on.
+static void run_save(struct vm *vm)
+{
+    const struct run_options *options = vm->options;
+    struct error error;
+    if (!options->state) {
+        run_complain(options, "cannot be saved: no --state FILE was given");
+        return;
+    }
+    if (vm_pause(vm, &error))
+        return; // it has ended, and says so itself
+    if (!vm_save_file(vm, options->state, &error)) {
+        vm_end(vm, VM_SAVED, 0, "%s", "");
+        return;
+    }
+    run_complain(options, error.text);
+    if (vm_resume(vm, &error))
+        vm_end(vm, VM_ENGINE_FAILURE, 0, "%s", error.text);
+}
+
+static void run_woken(struct vm *vm)
+{
+    u64 count;
+    ssize_t ignored = read(vm->wake, &count, sizeof count);
+    (void)ignored;
+    if (atomic_exchange(&vm->save_wanted, false) && !atomic_load(&vm->over))
+        run_save(vm);
 }
 
 static void run_wait(struct vm *vm, int signals)
@@ -62,6 +94,8 @@ static void run_wait(struct vm *vm, int signals)
             vm_end(vm, VM_ENGINE_FAILURE, 0, "cannot wait for the VM: %s", strerror(errno));
             return;
         }
+        if (fds[0].revents)
+            run_woken(vm);
         if (fds[1].revents)
             board_timers(vm->board);
         if (fds[2].revents)
@@ -82,22 +116,28 @@ static int run_status(const struct vm_ending *ending)
         return (int)((ending->debug_status | 1) & 0xff);
     case VM_ENDED:
         return STATUS_ENDED;
+    case VM_SAVED:
+        return STATUS_SAVED;
     default:
         return STATUS_ENGINE;
     }
 }
 
-// One life of the VM, up to its next ending.
-static int run_once(const struct run_options *options, const struct engine *engine, struct host *host, int signals,
-                    struct vm_ending *ending, struct error *error)
+// One life of the VM, up to its next ending. `restore`: it goes on from that file.
+static int run_once(const struct run_options *options, const char *restore, const struct engine *engine,
+                    struct host *host, int signals, struct vm_ending *ending, struct error *error)
 {
     struct vm *vm = vm_create(options, engine, host, error);
     if (!vm)
         return -1;
+    int result = restore ? vm_restore_file(vm, restore, error) : vm_load(vm, error);
     // The terminal becomes the guest's only now that there is one: errors before are for an ordinary one.
-    int result = host_start(host, error);
+    if (!result)
+        result = host_start(host, error);
     if (!result)
         result = vm_start(vm, error);
+    if (!result)
+        result = vm_resume(vm, error);
     if (!result)
         run_wait(vm, signals);
     vm_stop(vm);
@@ -110,10 +150,13 @@ static int run_vm(const struct run_options *options, const struct engine *engine
 {
     struct vm_ending ending = {.kind = VM_RUNS};
     struct error error;
+    const char *restore = options->restore;
+    bool reboots = !options->no_reboot && options->kernel; // a VM that was restored may have nothing to boot from
     int result = 0;
     do {
-        result = run_once(options, engine, host, signals, &ending, &error);
-    } while (!result && ending.kind == VM_RESET && !options->no_reboot && !host_ended(host));
+        result = run_once(options, restore, engine, host, signals, &ending, &error);
+        restore = NULL;
+    } while (!result && ending.kind == VM_RESET && reboots && !host_ended(host));
     if (!result && host_ended(host))
         ending.kind = VM_ENDED;
     host_close(host);

@@ -171,6 +171,22 @@ static int run_take_name(struct run_options *options, const char *value, struct 
     return 0;
 }
 
+static int run_take_state(struct run_options *options, const char *value, struct error *error)
+{
+    if (!*value)
+        return error_set(error, "--state: expected the name of a file behind it");
+    options->state = value;
+    return 0;
+}
+
+static int run_take_restore(struct run_options *options, const char *value, struct error *error)
+{
+    if (!*value)
+        return error_set(error, "--restore: expected the name of a file behind it");
+    options->restore = value;
+    return 0;
+}
+
 static int run_take_no_reboot(struct run_options *options, const char *value, struct error *error)
 {
     (void)value, (void)error;
@@ -233,6 +249,10 @@ static const struct run_option run_options[] = {
     {"--vendor", "intel", "whose processors and virtualization extensions the VM sees (default: the engine's)",
      run_take_vendor},
     {"--name", "TEXT", "what messages call the VM", run_take_name},
+    {"--state", "FILE", "where the VM's state goes when it is saved (Ctrl-] s, or SIGUSR2); the command then ends",
+     run_take_state},
+    {"--restore", "FILE", "go on from a saved state, with the options it was saved with, instead of booting",
+     run_take_restore},
     {"--no-reboot", NULL, "a reset ends the VM (status 6) instead of rebooting it", run_take_no_reboot},
     {"--debug-exit", NULL, "port 0xf4 ends the VM with status (value << 1) | 1; also adds a test device",
      run_take_debug_exit},
@@ -266,6 +286,7 @@ void run_options_help(FILE *to)
           "   8  a processor ended in a triple fault\n"
           "  10  the engine failed\n"
           "  12  ended from outside: a signal or the escape key\n"
+          "  14  saved: --restore goes on from there\n"
           " odd  the guest wrote (status - 1) / 2 to the debug-exit port\n", to);
 }
 
@@ -293,7 +314,7 @@ static int run_options_check(const struct run_options *options, struct error *er
 {
     if (options->help || options->version)
         return 0;
-    if (!options->kernel)
+    if (!options->kernel && !options->restore)
         return error_set(error, "no kernel: name one with --kernel FILE (nidus run --help lists all options)");
     return 0;
 }

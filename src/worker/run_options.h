@@ -33,6 +33,8 @@ struct run_options {
     enum run_console console;
     const char *console_path;
     const char *name;
+    const char *state;   // where a save goes, NULL: the VM cannot be saved
+    const char *restore; // what to go on from, NULL: power-on
     bool no_reboot;
     bool debug_exit;
     unsigned trace; // enum engine_trace

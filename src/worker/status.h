@@ -11,4 +11,5 @@ enum status {
     STATUS_TRIPLE_FAULT = 8,
     STATUS_ENGINE = 10,      // the engine failed while the VM ran
     STATUS_ENDED = 12,       // from outside: a signal, or the console's escape key
+    STATUS_SAVED = 14,       // its state is in the file of --state, and it goes on with --restore
 };

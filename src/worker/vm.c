@@ -13,6 +13,13 @@
 #include "worker/vm_boot.h"
 #include "worker/vm_devices.h"
 
+static void vm_wake(struct vm *vm)
+{
+    u64 one = 1;
+    ssize_t result = write(vm->wake, &one, sizeof one); // fails only if the main thread is about to wake
+    (void)result;
+}
+
 void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status, const char *format, ...)
 {
     pthread_mutex_lock(&vm->lock);
@@ -28,9 +35,13 @@ void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status, const char *
     atomic_store(&vm->over, true);
     pthread_cond_broadcast(&vm->meeting.changed);
     pthread_mutex_unlock(&vm->lock);
-    u64 one = 1;
-    ssize_t result = write(vm->wake, &one, sizeof one); // fails only if the main thread is about to wake
-    (void)result;
+    vm_wake(vm);
+}
+
+void vm_want_save(struct vm *vm)
+{
+    atomic_store(&vm->save_wanted, true);
+    vm_wake(vm);
 }
 
 static void vm_on_shutdown(void *context) { vm_end(context, VM_POWER_OFF, 0, "%s", ""); }
@@ -84,8 +95,11 @@ static int vm_create_parts(struct vm *vm, struct error *error)
             return -1;
         vm->vcpu_count++;
     }
-    if (board_finish(vm->board, error))
-        return -1;
+    return board_finish(vm->board, error);
+}
+
+int vm_load(struct vm *vm, struct error *error)
+{
     return vm_boot(vm->options, vm->board, vm->engine, vm->vcpus[0].handle, error);
 }
 

@@ -14,7 +14,7 @@
 struct host; // what outlives a reset (host.h)
 struct vm_devices;
 
-enum vm_end { VM_RUNS, VM_POWER_OFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILURE, VM_ENDED };
+enum vm_end { VM_RUNS, VM_POWER_OFF, VM_RESET, VM_TRIPLE_FAULT, VM_DEBUG_EXIT, VM_ENGINE_FAILURE, VM_ENDED, VM_SAVED };
 
 struct vm_ending {
     enum vm_end kind;
@@ -31,8 +31,9 @@ struct vm {
     struct vm_devices *devices;
     struct vcpu vcpus[ENGINE_MAX_VCPUS];
     unsigned vcpu_count;
-    int wake; // eventfd: the VM ended
+    int wake; // eventfd: the VM ended, or wants to be saved
     atomic_bool over;
+    atomic_bool save_wanted;
     pthread_mutex_t lock; // ending, meeting
     struct vcpu_meeting meeting;
     atomic_bool pausing; // vCPU threads meet
@@ -40,9 +41,19 @@ struct vm {
     struct vm_ending ending;
 };
 
-// Builds everything up to the moment before the first instruction. NULL with the reason in `error`.
+// Builds all parts, as at power-on. NULL with the reason in `error`. Then one of vm_load, for a VM that starts, and
+// vm_restore, for one that goes on.
 struct vm *vm_create(const struct run_options *options, const struct engine *engine, struct host *host,
                      struct error *error);
+
+// Loads what the VM boots: up to the moment before the first instruction.
+int vm_load(struct vm *vm, struct error *error);
+
+// Takes over the state of another VM's vm_save from `fd` (blocking, read to the state's end). The VM must have been created
+// with the same parts; the error says which differ. It is paused afterwards, and goes on with vm_start and vm_resume, in
+// any order. After -1 it is only good for vm_destroy.
+int vm_restore(struct vm *vm, int fd, struct error *error);
+int vm_restore_file(struct vm *vm, const char *path, struct error *error);
 
 // The processors begin. They run until vm_stop, or until they meet an ending.
 int vm_start(struct vm *vm, struct error *error);
@@ -55,6 +66,14 @@ void vm_destroy(struct vm *vm);
 // does resuming what runs. A VM that is paused may be stopped.
 int vm_pause(struct vm *vm, struct error *error);
 int vm_resume(struct vm *vm, struct error *error);
+
+// Writes all of a paused VM's state. vm_save_file makes a file of it, which is complete or, whatever happens to the process
+// meanwhile, not there: what was at `path` stays until then. The VM is as it was and may be resumed, also after -1.
+int vm_save(struct vm *vm, int fd, struct error *error);
+int vm_save_file(struct vm *vm, const char *path, struct error *error);
+
+// Any thread: whoever waits for `wake` finds save_wanted.
+void vm_want_save(struct vm *vm);
 
 // Any thread, whatever locks of the board it holds: the first ending counts, but one from outside comes before a reset.
 __attribute__((format(printf, 4, 5))) void vm_end(struct vm *vm, enum vm_end kind, unsigned debug_status,

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "machine/virtio_state.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_console.h"
 #include "virtio/virtio_net.h"
@@ -99,6 +100,24 @@ void vm_devices_resume(struct vm_devices *devices)
 {
     for (unsigned i = 0; i < devices->count; i++)
         virtio_resume(devices->functions[i]->virtio);
+}
+
+unsigned vm_devices_count(const struct vm_devices *devices) { return devices->count; }
+
+int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, struct error *error)
+{
+    for (unsigned i = 0; i < devices->count; i++)
+        if (virtio_state_save(devices->functions[i], writer, error))
+            return -1;
+    return 0;
+}
+
+int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader, struct error *error)
+{
+    for (unsigned i = 0; i < devices->count; i++)
+        if (virtio_state_restore(devices->functions[i], board, reader, error))
+            return -1;
+    return 0;
 }
 
 void vm_devices_stop(struct vm_devices *devices)

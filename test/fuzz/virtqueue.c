@@ -248,7 +248,7 @@ static void save(struct virtio *virtio, struct input *input)
     u8 at = (u8)input_take(input, 1);
     if (at < sizeof state)
         ((u8 *)&state)[at] ^= (u8)input_take(input, 1);
-    virtio_restore(virtio, &state);
+    virtio_restore(virtio, &state, NULL);
 }
 
 static void poke(struct fuzz *fuzz, struct input *input)

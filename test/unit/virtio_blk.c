@@ -425,13 +425,16 @@ static void test_save_and_restore(void **state)
     virtio_save(virtio, &saved);
     virtio_reset(virtio);
     assert_int_equal(driver_status(driver), 0);
-    assert_true(virtio_restore(virtio, &saved));
+    assert_int_equal(virtio_restore(virtio, &saved, NULL), 0);
     virtio_resume(virtio);
     assert_int_equal(request(setup, IN, 7, 512, true), OK);
     assert_int_equal(data(setup)[0], 7);
     saved.driver_features |= (u64)1 << 50;
     virtio_pause(virtio);
-    assert_false(virtio_restore(virtio, &saved));
+    assert_int_equal(virtio_restore(virtio, &saved, NULL), -1);
+    saved.driver_features &= ~((u64)1 << 50);
+    saved.queues[0].size = 3;
+    assert_int_equal(virtio_restore(virtio, &saved, NULL), -1);
 }
 
 static void test_reset_under_load(void **state)

@@ -78,7 +78,7 @@ static int kvm_open(const struct engine_config *config, struct engine_vm **out, 
 
 static int kvm_vm_ioctl(struct engine_vm *vm, unsigned long request, void *argument)
 {
-    int fd = request == KVM_GET_SUPPORTED_CPUID ? vm->kvm : vm->fd;
+    int fd = request == KVM_GET_SUPPORTED_CPUID || request == KVM_GET_MSR_INDEX_LIST ? vm->kvm : vm->fd;
     int result = ioctl(fd, request, argument);
     return result < 0 ? -errno : result;
 }

@@ -2,6 +2,8 @@
 // what is not named in them does not exist and faults, which is what systems probe for. The set is what Linux, KVM
 // and conformance tests touch on a processor without performance counters, power management and model quirks (SDM 4,
 // table 2-2).
+#include <errno.h>
+
 #include "engine/soft/access.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/debug.h"
@@ -333,7 +335,9 @@ bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host)
         return true;
     case MSR_MISC_ENABLE: return msr_write_misc_enable(cpu, value, host);
     case MSR_DEBUGCTL: // single-stepping on branches and branch records are not there: dropped, as KVM does
-        return !(value & ~3ull);
+        if (host)
+            cpu->msr.debugctl = value; // VM entries load what was not checked for that
+        return host || !(value & ~3ull);
     case MSR_PAT:
         if (!msr_pat_valid(value))
             return false;
@@ -348,6 +352,32 @@ bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host)
     case MSR_EFER: return msr_write_efer(cpu, value, host);
     default: return msr_write_long_mode(cpu, msr, value, host);
     }
+}
+
+// Runs of registers that are state of a vCPU's own (KVM_GET_MSR_INDEX_LIST): those that say what the processor is, and
+// those that other requests carry, are not.
+static const struct {
+    u32 first, last;
+} msr_state[] = {
+    {MSR_TSC, MSR_TSC}, {MSR_FEATURE_CONTROL, MSR_TSC_ADJUST}, {MSR_SPEC_CTRL, MSR_SPEC_CTRL},
+    {MSR_UPDATE_SIGNATURE, MSR_UPDATE_SIGNATURE}, {MSR_PLATFORM_INFO, MSR_PLATFORM_INFO},
+    {MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES}, {MSR_SYSENTER_CS, MSR_SYSENTER_EIP},
+    {MSR_MCG_STATUS, MSR_MCG_CTL}, {MSR_MISC_ENABLE, MSR_MISC_ENABLE}, {MSR_DEBUGCTL, MSR_DEBUGCTL},
+    {MSR_MTRR_VARIABLE, MSR_MTRR_VARIABLE_LAST}, {MSR_MTRR_FIX64K, MSR_MTRR_FIX64K},
+    {MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1}, {MSR_MTRR_FIX4K, MSR_MTRR_FIX4K_LAST}, {MSR_PAT, MSR_PAT},
+    {MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE}, {MSR_MC0_CTL, MSR_MC_LAST}, {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE},
+    {MSR_XSS, MSR_XSS}, {(u32)MSR_EFER, (u32)MSR_SFMASK}, {(u32)MSR_KERNEL_GS_BASE, (u32)MSR_TSC_AUX},
+};
+
+int msr_index_list(struct kvm_msr_list *list)
+{
+    u32 room = list->nmsrs, count = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(msr_state); i++)
+        for (u32 msr = msr_state[i].first; msr <= msr_state[i].last; msr++, count++)
+            if (count < room)
+                list->indices[count] = msr;
+    list->nmsrs = count;
+    return count > room ? -E2BIG : 0;
 }
 
 void insn_rdmsr(struct cpu *cpu, const struct insn *insn)

@@ -12,4 +12,7 @@
 bool msr_read(struct cpu *cpu, u32 msr, u64 *value, bool host);
 bool msr_write(struct cpu *cpu, u32 msr, u64 value, bool host);
 
+// KVM_GET_MSR_INDEX_LIST: what a saved state has to hold. -E2BIG, with the number wanted, if the list is too short.
+int msr_index_list(struct kvm_msr_list *list);
+
 bool msr_pat_valid(u64 value);

@@ -10,6 +10,7 @@
 #include "engine/soft/cpuid.h"
 #include "engine/soft/fpu.h"
 #include "engine/soft/lapic.h"
+#include "engine/soft/msr.h"
 #include "engine/soft/run.h"
 #include "engine/soft/signal.h"
 #include "engine/soft/state.h"
@@ -211,7 +212,7 @@ static int soft_check_extension(const struct engine_vm *vm, long capability)
     switch (capability) {
     case KVM_CAP_SPLIT_IRQCHIP: case KVM_CAP_IRQ_ROUTING: case KVM_CAP_USER_MEMORY: case KVM_CAP_SIGNAL_MSI:
     case KVM_CAP_IMMEDIATE_EXIT: case KVM_CAP_XSAVE: case KVM_CAP_XCRS: case KVM_CAP_VCPU_EVENTS: case KVM_CAP_DEBUGREGS:
-    case KVM_CAP_TSC_DEADLINE_TIMER: case KVM_CAP_EXT_CPUID: case KVM_CAP_MP_STATE:
+    case KVM_CAP_SREGS2: case KVM_CAP_TSC_DEADLINE_TIMER: case KVM_CAP_EXT_CPUID: case KVM_CAP_MP_STATE:
         return 1;
     case KVM_CAP_NESTED_STATE:
         return vm->config.nested ? (int)sizeof(struct kvm_nested_state) + 2 * PAGE_BYTES : 0;
@@ -232,6 +233,7 @@ static int soft_vm_ioctl(struct engine_vm *vm, unsigned long request, void *argu
     case KVM_SIGNAL_MSI: return lapic_deliver_msi(vm, argument);
     case KVM_SET_GSI_ROUTING: return soft_set_routing(vm, argument);
     case KVM_GET_SUPPORTED_CPUID: return soft_supported_cpuid(vm, argument);
+    case KVM_GET_MSR_INDEX_LIST: return msr_index_list(argument);
     case KVM_CHECK_EXTENSION: return soft_check_extension(vm, (long)argument);
     default: return -ENOTTY;
     }
@@ -332,6 +334,8 @@ static int soft_vcpu_ioctl(struct engine_vcpu *vcpu, unsigned long request, void
     case KVM_SET_REGS: return state_set_regs(cpu, argument);
     case KVM_GET_SREGS: return state_get_sregs(cpu, argument);
     case KVM_SET_SREGS: return state_set_sregs(cpu, argument);
+    case KVM_GET_SREGS2: return state_get_sregs2(cpu, argument);
+    case KVM_SET_SREGS2: return state_set_sregs2(cpu, argument);
     case KVM_GET_FPU: return xstate_get_fpu(cpu, argument);
     case KVM_SET_FPU: return xstate_set_fpu(cpu, argument);
     case KVM_GET_XSAVE: return xstate_get_xsave(cpu, argument);

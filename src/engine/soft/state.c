@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "engine/soft/access.h"
+#include "engine/soft/bytes.h"
 #include "engine/soft/control.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/lapic.h"
@@ -73,8 +74,11 @@ int state_get_sregs(struct cpu *cpu, struct kvm_sregs *sregs)
         .cr0 = cpu->cr0, .cr2 = cpu->cr2, .cr3 = cpu->cr3, .cr4 = cpu->cr4, .cr8 = lapic_cr8(cpu),
         .efer = cpu->msr.efer, .apic_base = cpu->msr.apic_base,
     };
+    // One that was acknowledged but not injected yet; KVM_GET_VCPU_EVENTS tells whether it is on its way in already.
     if (cpu->event.valid && cpu->event.type == EVENT_INTERRUPT)
         sregs->interrupt_bitmap[cpu->event.vector / 64] |= 1ull << (cpu->event.vector & 63);
+    else if (cpu->extint_pending)
+        sregs->interrupt_bitmap[cpu->extint_vector / 64] |= 1ull << (cpu->extint_vector & 63);
     return 0;
 }
 
@@ -90,7 +94,7 @@ static bool state_sregs_valid(const struct cpu *cpu, const struct kvm_sregs *sre
     return !(sregs->efer & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE));
 }
 
-int state_set_sregs(struct cpu *cpu, const struct kvm_sregs *sregs)
+static int state_load_sregs(struct cpu *cpu, const struct kvm_sregs *sregs)
 {
     if (!state_sregs_valid(cpu, sregs) || !lapic_set_base(cpu, sregs->apic_base))
         return -EINVAL;
@@ -111,15 +115,59 @@ int state_set_sregs(struct cpu *cpu, const struct kvm_sregs *sregs)
     cpu->msr.efer = sregs->efer;
     cpu->cpl = sregs->cr0 & CR0_PE ? sregs->ss.dpl & 3 : 0;
     lapic_set_cr8(cpu, sregs->cr8 & 15);
-    for (unsigned i = 0; i < 256; i++)
-        if (sregs->interrupt_bitmap[i / 64] >> (i & 63) & 1)
-            cpu->event = (struct event){.valid = true, .type = EVENT_INTERRUPT, .vector = i};
     cpu_mode_update(cpu);
     tlb_flush_all(cpu);
     if (cpu->cr0 & CR0_PG && cpu->cr4 & CR4_PAE && !cpu_long(cpu) && !cpu->guest_mode)
         control_read_pdptes(cpu, cpu->cr3, cpu->pdpte);
     return 0;
 }
+
+int state_set_sregs(struct cpu *cpu, const struct kvm_sregs *sregs)
+{
+    int result = state_load_sregs(cpu, sregs);
+    if (result)
+        return result;
+    cpu->extint_pending = false;
+    for (unsigned i = 0; i < 256; i++)
+        if (sregs->interrupt_bitmap[i / 64] >> (i & 63) & 1) {
+            cpu->extint_vector = (u8)i;
+            cpu->extint_pending = true;
+        }
+    return 0;
+}
+
+// The same with the registers that PAE paging keeps, which no CR3 tells of in a guest of VMX with EPT.
+static bool state_has_pdptes(const struct cpu *cpu)
+{
+    return cpu->cr0 & CR0_PG && cpu->cr4 & CR4_PAE && !cpu_long(cpu);
+}
+
+int state_get_sregs2(struct cpu *cpu, struct kvm_sregs2 *sregs2)
+{
+    struct kvm_sregs sregs;
+    state_get_sregs(cpu, &sregs);
+    bytes_set(sregs2, 0, sizeof *sregs2);
+    bytes_copy(sregs2, &sregs, offsetof(struct kvm_sregs, interrupt_bitmap));
+    if (state_has_pdptes(cpu)) {
+        sregs2->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+        bytes_copy(sregs2->pdptrs, cpu->pdpte, sizeof cpu->pdpte);
+    }
+    return 0;
+}
+
+int state_set_sregs2(struct cpu *cpu, const struct kvm_sregs2 *sregs2)
+{
+    struct kvm_sregs sregs;
+    if (sregs2->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
+        return -EINVAL;
+    bytes_copy(&sregs, sregs2, offsetof(struct kvm_sregs, interrupt_bitmap));
+    int result = state_load_sregs(cpu, &sregs);
+    if (!result && sregs2->flags && state_has_pdptes(cpu))
+        bytes_copy(cpu->pdpte, sregs2->pdptrs, sizeof cpu->pdpte);
+    return result;
+}
+static_assert(offsetof(struct kvm_sregs2, flags) == offsetof(struct kvm_sregs, interrupt_bitmap) &&
+              sizeof ((struct kvm_sregs2 *)0)->pdptrs == sizeof ((struct cpu *)0)->pdpte, "KVM's layouts");
 
 // KVM's words for an event on its way in: an exception, an interrupt (soft: INT n) or an NMI that is "injected". A
 // debug trap that waits for the instruction boundary is a pending exception with DR6's bits as payload.
@@ -129,7 +177,8 @@ int state_get_events(struct cpu *cpu, struct kvm_vcpu_events *events)
     *events = (struct kvm_vcpu_events){
         .nmi = {.pending = cpu->nmi_pending, .masked = !!(cpu->interruptibility & BLOCKING_NMI)},
         .sipi_vector = cpu->sipi_vector,
-        .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+        .smi.latched_init = cpu->init_pending, // VMX operation blocks it
+        .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM,
     };
     if (cpu->interruptibility & BLOCKING_STI)
         events->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
@@ -182,12 +231,17 @@ static struct event state_event(const struct kvm_vcpu_events *events)
 int state_set_events(struct cpu *cpu, const struct kvm_vcpu_events *events)
 {
     const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SHADOW |
-        KVM_VCPUEVENT_VALID_PAYLOAD;
+        KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_SMM;
     bool payload = events->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
     bool exception = events->exception.injected || events->exception.pending;
-    if (events->flags & ~known || (exception && events->exception.nr > 31))
+    bool smm = events->flags & KVM_VCPUEVENT_VALID_SMM;
+    if (events->flags & ~known || (exception && events->exception.nr > 31) || (smm && events->smi.smm))
         return -EINVAL;
     cpu->event = state_event(events);
+    if (cpu->event.valid && cpu->event.type == EVENT_INTERRUPT)
+        cpu->extint_pending = false; // the sregs told of the same one
+    if (smm)
+        cpu->init_pending = events->smi.latched_init;
     cpu->delivering.valid = false;
     cpu->pending_debug = payload && events->exception.pending && events->exception.nr == VECTOR_DB ?
         events->exception_payload : 0;

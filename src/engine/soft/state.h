@@ -8,6 +8,8 @@ int state_get_regs(struct cpu *cpu, struct kvm_regs *regs);
 int state_set_regs(struct cpu *cpu, const struct kvm_regs *regs);
 int state_get_sregs(struct cpu *cpu, struct kvm_sregs *sregs);
 int state_set_sregs(struct cpu *cpu, const struct kvm_sregs *sregs);
+int state_get_sregs2(struct cpu *cpu, struct kvm_sregs2 *sregs2);
+int state_set_sregs2(struct cpu *cpu, const struct kvm_sregs2 *sregs2);
 int state_get_events(struct cpu *cpu, struct kvm_vcpu_events *events);
 int state_set_events(struct cpu *cpu, const struct kvm_vcpu_events *events);
 int state_get_debugregs(struct cpu *cpu, struct kvm_debugregs *debugregs);

@@ -111,8 +111,15 @@ int vmx_nested_set(struct cpu *cpu, const struct kvm_nested_state *state)
             bytes_copy(vmx->vmcs, state->data.vmx[0].vmcs12, VMCS_BYTES);
         ram_mark_dirty(cpu->vm, vmx->current);
     }
-    if (state->flags & KVM_STATE_NESTED_GUEST_MODE)
+    if (state->flags & KVM_STATE_NESTED_GUEST_MODE) {
+        // Controls are decoded if a VM entry would have accepted them. Guest state is in the registers by now, and host
+        // state is looked at when it is loaded.
+        if (vmx_check_controls(cpu, vmx->vmcs)) {
+            vmx_reset(cpu);
+            return -EINVAL;
+        }
         nested_enter(cpu, state);
+    }
     cpu_mode_update(cpu);
     cpu_request(cpu, REQUEST_EVENT);
     return 0;
