@@ -1,0 +1,247 @@
+// See switch.h. The order of the checks is the order in which they get more expensive, and each drop has its counter: who
+// asks why a nested VM has no network finds the answer there.
+#include "net/switch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "net/rule.h"
+#include "net/table.h"
+
+struct switch_port {
+    bool used, told; // told: `spoofed` was called since the rules were set
+    struct switch_rules rules;
+    struct switch_output output;
+    struct switch_counters counters;
+    struct bucket storm, bandwidth;
+};
+
+struct switch_device {
+    int ports; // beyond the highest one in use
+    struct table table;
+    struct switch_port port[SWITCH_PORTS];
+};
+
+struct switch_device *switch_create(void)
+{
+    struct switch_device *device = calloc(1, sizeof *device);
+    u64 secret = 0;
+    if (!device)
+        return NULL;
+    if (getrandom(&secret, sizeof secret, GRND_NONBLOCK) < 0)
+        secret = (u64)(uintptr_t)device; // early in a guest's start: a weaker secret, not a switch less
+    table_init(&device->table, secret);
+    return device;
+}
+
+void switch_destroy(struct switch_device *device)
+{
+    free(device);
+}
+
+int switch_add(struct switch_device *device, const struct switch_rules *rules, const struct switch_output *output)
+{
+    for (int i = 0; i < SWITCH_PORTS; i++) {
+        if (device->port[i].used)
+            continue;
+        device->port[i] = (struct switch_port){.used = true, .rules = *rules, .output = *output};
+        if (i >= device->ports)
+            device->ports = i + 1;
+        return i;
+    }
+    return -1;
+}
+
+void switch_remove(struct switch_device *device, int port)
+{
+    table_forget(&device->table, port);
+    device->port[port].used = false;
+    while (device->ports && !device->port[device->ports - 1].used)
+        device->ports--;
+}
+
+void switch_set_rules(struct switch_device *device, int port, const struct switch_rules *rules)
+{
+    // Addresses that were learnt while spoofing was on must not draw frames to the port any longer.
+    if (!rules->spoofing || rules->vlan != device->port[port].rules.vlan)
+        table_forget(&device->table, port);
+    device->port[port].rules = *rules;
+    device->port[port].told = false;
+}
+
+const struct switch_counters *switch_port_counters(const struct switch_device *device, int port)
+{
+    return &device->port[port].counters;
+}
+
+const struct switch_rules *switch_port_rules(const struct switch_device *device, int port)
+{
+    return &device->port[port].rules;
+}
+
+int switch_find(const struct switch_device *device, u16 vlan, const u8 *mac, u64 now)
+{
+    return table_find(&device->table, vlan, mac, now);
+}
+
+unsigned switch_addresses(const struct switch_device *device)
+{
+    return device->table.count;
+}
+
+static bool drop(struct switch_port *port, enum switch_drop why)
+{
+    port->counters.dropped[why]++;
+    return false;
+}
+
+static bool port_own_address(struct switch_port *port, const struct frame *frame)
+{
+    if (port->rules.uplink || port->rules.spoofing || !memcmp(frame->source, port->rules.mac, FRAME_MAC))
+        return true;
+    memcpy(port->counters.last_spoofed, frame->source, FRAME_MAC);
+    if (!port->told && port->output.spoofed)
+        port->output.spoofed(port->output.context, frame->source);
+    port->told = true;
+    return drop(port, SWITCH_DROP_SPOOFED);
+}
+
+// Everything about the port a frame comes in at. True if it may pass; its VLAN is in `vlan`.
+static bool port_admits(struct switch_port *port, const struct frame *frame, u64 now, u16 *vlan)
+{
+    if (!port_own_address(port, frame))
+        return false;
+    const int in = rule_vlan_in(&port->rules, frame);
+    if (in < 0)
+        return drop(port, SWITCH_DROP_VLAN);
+    *vlan = (u16)in;
+    if (port->rules.dhcp_guard && frame_is_dhcp_server(frame))
+        return drop(port, SWITCH_DROP_DHCP_GUARD);
+    if (port->rules.router_guard && frame_is_router(frame))
+        return drop(port, SWITCH_DROP_ROUTER_GUARD);
+    if (!rule_acl(&port->rules, frame, SWITCH_OUTBOUND))
+        return drop(port, SWITCH_DROP_ACL);
+    if (!bucket_take(&port->bandwidth, port->rules.bits_per_second / 8, frame->count, now))
+        return drop(port, SWITCH_DROP_BANDWIDTH);
+    return true;
+}
+
+// The frame in parts, with a tag of `vlan` or without any.
+static unsigned frame_parts(const struct frame *frame, enum rule_out out, u16 vlan, u8 tag[FRAME_TAG],
+                            struct switch_part parts[3])
+{
+    enum { ADDRESSES = 2 * FRAME_MAC };
+    const bool as_it_is = out == RULE_TAGGED ? frame->tagged && frame->vlan == vlan : !frame->tagged;
+    if (as_it_is) {
+        parts[0] = (struct switch_part){frame->bytes, frame->count};
+        return 1;
+    }
+    const size_t type = frame->payload - 2; // the EtherType behind an old tag
+    unsigned count = 0;
+    parts[count++] = (struct switch_part){frame->bytes, ADDRESSES};
+    if (out == RULE_TAGGED) {
+        const u16 word = (u16)(frame->priority << 13 | vlan);
+        memcpy(tag, (const u8[]){0x81, 0x00, (u8)(word >> 8), (u8)word}, FRAME_TAG);
+        parts[count++] = (struct switch_part){tag, FRAME_TAG};
+    }
+    parts[count++] = (struct switch_part){frame->bytes + type, frame->count - type};
+    return count;
+}
+
+static void port_output(struct switch_port *port, const struct frame *frame, u16 vlan, enum rule_out out)
+{
+    struct switch_part parts[3];
+    u8 tag[FRAME_TAG];
+    if (!rule_acl(&port->rules, frame, SWITCH_INBOUND)) {
+        drop(port, SWITCH_DROP_ACL);
+        return;
+    }
+    if (!port->output.send(port->output.context, parts, frame_parts(frame, out, vlan, tag, parts))) {
+        drop(port, SWITCH_DROP_FULL);
+        return;
+    }
+    port->counters.frames_received++;
+    port->counters.bytes_received += frame->count;
+}
+
+// Whether a frame that nobody in particular has asked for concerns the port.
+static bool port_wants(const struct switch_port *port, const struct frame *frame)
+{
+    return port->rules.uplink || port->rules.spoofing || frame_is_group(frame->destination) ||
+           !memcmp(port->rules.mac, frame->destination, FRAME_MAC);
+}
+
+static void port_forward(struct switch_device *device, int to, const struct frame *frame, u16 vlan)
+{
+    struct switch_port *port = &device->port[to];
+    const enum rule_out out = rule_vlan_out(&port->rules, vlan);
+    if (port->used && out != RULE_NOT_HERE)
+        port_output(port, frame, vlan, out);
+}
+
+static void switch_flood(struct switch_device *device, int from, const struct frame *frame, u16 vlan)
+{
+    for (int i = 0; i < device->ports; i++)
+        if (i != from && device->port[i].used && port_wants(&device->port[i], frame))
+            port_forward(device, i, frame, vlan);
+}
+
+// Mirroring shows what a source port carries, both ways, whatever the destination's own rules about addresses.
+static void switch_mirror(struct switch_device *device, int from, int to, const struct frame *frame, u16 vlan)
+{
+    const bool source = device->port[from].rules.mirror == SWITCH_MIRROR_SOURCE ||
+                        (to >= 0 && device->port[to].rules.mirror == SWITCH_MIRROR_SOURCE);
+    if (!source)
+        return;
+    for (int i = 0; i < device->ports; i++)
+        if (i != from && i != to && device->port[i].used && device->port[i].rules.mirror == SWITCH_MIRROR_DESTINATION)
+            port_output(&device->port[i], frame, vlan, RULE_PLAIN);
+}
+
+// An adapter's own address needs no learning to be found.
+static int switch_owner(const struct switch_device *device, u16 vlan, const u8 *mac)
+{
+    for (int i = 0; i < device->ports; i++)
+        if (device->port[i].used && !device->port[i].rules.uplink &&
+            !memcmp(device->port[i].rules.mac, mac, FRAME_MAC) &&
+            rule_vlan_out(&device->port[i].rules, vlan) != RULE_NOT_HERE)
+            return i;
+    return -1;
+}
+
+static unsigned port_limit(const struct switch_rules *rules)
+{
+    return rules->uplink ? SWITCH_ADDRESSES / 2 : rules->spoofing ? SWITCH_PORT_ADDRESSES : 1;
+}
+
+void switch_receive(struct switch_device *device, int from, const u8 *bytes, size_t count, u64 now)
+{
+    struct switch_port *port = &device->port[from];
+    struct frame frame;
+    u16 vlan;
+    if (!frame_read(&frame, bytes, count)) {
+        drop(port, SWITCH_DROP_MALFORMED);
+        return;
+    }
+    if (!port_admits(port, &frame, now, &vlan))
+        return;
+    table_learn(&device->table, vlan, frame.source, from, port_limit(&port->rules), now);
+    int to = -1;
+    if (!frame_is_group(frame.destination)) {
+        to = table_find(&device->table, vlan, frame.destination, now);
+        if (to < 0)
+            to = switch_owner(device, vlan, frame.destination);
+    }
+    if (to < 0 && !bucket_take(&port->storm, port->rules.storm_limit, 1, now)) {
+        drop(port, SWITCH_DROP_STORM);
+        return;
+    }
+    port->counters.frames_sent++;
+    port->counters.bytes_sent += count;
+    if (to < 0)
+        switch_flood(device, from, &frame, vlan);
+    else if (to != from)
+        port_forward(device, to, &frame, vlan);
+    switch_mirror(device, from, to, &frame, vlan);
+}
