@@ -136,7 +136,7 @@ bool frame_is_router(const struct frame *frame)
                (frame->icmp_type == ICMP_REDIRECT || frame->icmp_type == ICMP_ROUTER);
     if (frame->network != FRAME_IPV6)
         return false;
-    // RFC 6980: neighbour discovery is never fragmented, so a chain we could not follow is not to be trusted to a group.
+    // RFC 6980: neighbour discovery is never fragmented, so a chain we could not follow is not trusted to a group.
     if (!frame->protocol)
         return frame_is_group(frame->destination);
     return frame->protocol == PROTOCOL_ICMPV6 &&

@@ -18,6 +18,6 @@ int rule_vlan_in(const struct switch_rules *rules, const struct frame *frame);
 enum rule_out { RULE_NOT_HERE, RULE_PLAIN, RULE_TAGGED };
 enum rule_out rule_vlan_out(const struct switch_rules *rules, u16 vlan);
 
-// False if an access rule denies it. Counts for meters. Hyper-V's order: the most specific rule decides; of equal ones the
-// first.
+// False if an access rule denies it. Counts for meters. Hyper-V's order: the most specific rule decides; of equal ones
+// the first.
 bool rule_acl(struct switch_rules *rules, const struct frame *frame, enum switch_direction direction);

@@ -1,5 +1,5 @@
-// See switch.h. The order of the checks is the order in which they get more expensive, and each drop has its counter: who
-// asks why a nested VM has no network finds the answer there.
+// See switch.h. The order of the checks is the order in which they get more expensive, and each drop has its counter:
+// who asks why a nested VM has no network finds the answer there.
 #include "net/switch.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// A virtual switch: frames come in at a port, the port's rules decide whether they pass, addresses are learnt, and frames
-// go out at the ports they are for. Pure: no descriptors, no clock; the caller says what time it is.
+// A virtual switch: frames come in at a port, the port's rules decide whether they pass, addresses are learnt, and
+// frames go out at the ports they are for. Pure: no descriptors, no clock; the caller says what time it is.
 //
 // The rule nested virtualization lives by: a port passes only frames from its adapter's own address and receives only
 // frames for it (and for groups), until MAC address spoofing is on. Then the port learns any number of addresses, bounded.

@@ -57,8 +57,8 @@ static struct table_entry *table_place(struct table *table, u16 vlan, const u8 *
     return place;
 }
 
-// An address that is heard here and there in turn is a loop, or somebody who takes another's place: it stays where it is
-// until it has been quiet elsewhere for a second.
+// An address that is heard here and there in turn is a loop, or somebody who takes another's place: it stays where it
+// is until it has been quiet elsewhere for a second.
 static bool table_may_move(struct table_entry *entry, u64 now)
 {
     if (now - entry->second > TABLE_SECOND) {

@@ -1,5 +1,5 @@
-// The switch: who may send, who receives what, what is learnt and what is forgotten, and that a hostile port harms nobody
-// but itself.
+// The switch: who may send, who receives what, what is learnt and what is forgotten, and that a hostile port harms
+// nobody but itself.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
