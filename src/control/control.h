@@ -22,6 +22,20 @@
 //   nested                {"extension", "running", "launched"}: a hypervisor began or ended in the VM
 //   heartbeat             {"heartbeat"}
 //   ended                 {"ending", "text"}: the last line before the process ends
+//
+// How a worker is started: `nidus worker`, in a session of its own, without arguments, with these descriptors (enum
+// control_descriptor) and no others:
+//   0        /dev/null
+//   1, 2     DIRECTORY/worker.log
+//   3        the configuration, to be read from offset 0 to its end
+//   4        DIRECTORY/lock, locked with flock by the service: held open, without close-on-exec being cleared for anybody,
+//            for as long as the process lives. That this lock is taken is what says that a worker lives; its text is the
+//            worker's process id.
+//   5        one end of a connected socket pair: the first control connection, so that the service need not wait for a
+//            socket to appear. Its loss means no more than any control connection's: the service was restarted.
+// By the time it says {"event": "state", "state": "running"} the worker listens on DIRECTORY/control, where a service
+// that comes later finds it. Its last act is to write the line of the `ended` event to DIRECTORY/ended as well (written
+// whole, then renamed), so that a service that was not there learns how it ended.
 #pragma once
 
 #include "base/error.h"
@@ -30,6 +44,8 @@
 struct json_t;
 
 enum { CONTROL_LINE = 64 << 10, CONTROL_DISKS = 64, CONTROL_ADAPTERS = 8, CONTROL_PORTS = 2 };
+
+enum control_descriptor { CONTROL_FD_CONFIG = 3, CONTROL_FD_LOCK = 4, CONTROL_FD_SERVICE = 5 };
 
 enum control_state { CONTROL_STARTING, CONTROL_RUNNING, CONTROL_PAUSED, CONTROL_SAVING };
 
