@@ -50,6 +50,7 @@ struct request {
 struct reply {
     void *context;
     void (*output)(void *context, struct value *object);
+    void (*host)(void *context, const char *text); // a line for who watches, no part of the output; may be NULL
     void (*warning)(void *context, const char *text);
     void (*verbose)(void *context, const char *text);
     void (*progress)(void *context, const char *activity, const char *status, int percent); // -1: not known

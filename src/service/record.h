@@ -89,6 +89,7 @@ struct host_record {
     char *mac_minimum, *mac_maximum;
     s64 mac_next; // what the next dynamic address ends in, above the minimum
     bool numa_spanning, enhanced_session_mode;
+    bool device_guard_lock; // no VM of this host may have virtualization extensions
     s64 maximum_storage_migrations, maximum_vm_migrations;
     bool vm_migration_enabled, use_any_network_for_migration;
     char *migration_authentication, *migration_performance;

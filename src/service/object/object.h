@@ -91,6 +91,8 @@ __attribute__((format(printf, 6, 7))) void call_failed(struct call *call, const 
 // The operation cannot be done in the VM's current state; names the state and the way out.
 void call_wrong_state(struct call *call, const struct vm_view *view, const char *verb);
 __attribute__((format(printf, 2, 3))) void call_warning(struct call *call, const char *format, ...);
+// A line for whoever watches, no part of the output (Write-Host).
+__attribute__((format(printf, 2, 3))) void call_say(struct call *call, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void call_verbose(struct call *call, const char *format, ...);
 void call_progress(struct call *call, const char *activity, const char *status, int percent);
 
