@@ -17,6 +17,8 @@ const struct noun *const table_nouns[] = {
     &table_port,
     &table_version,
     &table_nested,
+    &table_format,
+    &table_help,
     &table_absent,
     NULL,
 };

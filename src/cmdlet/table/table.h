@@ -25,4 +25,6 @@ extern const struct noun table_drive;
 extern const struct noun table_port;
 extern const struct noun table_version;
 extern const struct noun table_nested;
+extern const struct noun table_format;
+extern const struct noun table_help;
 extern const struct noun table_absent;
