@@ -333,8 +333,14 @@ void rtc_describe(struct rtc *rtc, u64 memory_low, u64 memory_high, unsigned cpu
     rtc->cmos[CPUS] = (u8)(cpus - 1);
 }
 
-// Ten thousand years, to either side of which the calendar's arithmetic stays far from its limits.
-#define RTC_SECONDS_MOST ((u64)10000 * 366 * 86400)
+// Ten thousand years from 1970 in both directions: what a guest can set, and far from the limits of the calendar's
+// arithmetic.
+#define RTC_SECONDS_MOST ((s64)10000 * 366 * 86400)
+
+static s64 rtc_clamp_second(s64 second)
+{
+    return second < -RTC_SECONDS_MOST ? -RTC_SECONDS_MOST : second > RTC_SECONDS_MOST ? RTC_SECONDS_MOST : second;
+}
 
 static int rtc_loaded(void *chip, struct error *error)
 {
@@ -342,16 +348,18 @@ static int rtc_loaded(void *chip, struct error *error)
     u64 now = rtc_now(rtc);
     if (rtc->epoch_ns > now || rtc->seen_periodic > now)
         return error_set(error, "its clock was set in the future");
+    if (rtc->epoch_s != rtc_clamp_second(rtc->epoch_s) || rtc->seen_second != rtc_clamp_second(rtc->seen_second))
+        return error_set(error, "its date is no date");
     return 0;
 }
 
 static const struct state_field rtc_fields[] = {
     STATE_RANGE(struct rtc, select, 0, RTC_BYTES - 1),
     STATE_ARRAY(struct rtc, cmos),
-    STATE_RANGE(struct rtc, epoch_s, 0, RTC_SECONDS_MOST),
+    STATE_FIELD(struct rtc, epoch_s),
     STATE_FIELD(struct rtc, epoch_ns),
     STATE_FIELD(struct rtc, seen_periodic),
-    STATE_RANGE(struct rtc, seen_second, 0, RTC_SECONDS_MOST * 2),
+    STATE_FIELD(struct rtc, seen_second),
     TIMER_STATE(struct rtc, timer),
 };
 
