@@ -1,5 +1,5 @@
-// Every chip, saved and loaded into another one that was driven elsewhere: from then on the two cannot be told apart, by
-// what they answer, what they drive, and when their timers are due.
+// Every chip, saved and loaded into another one that was driven elsewhere: from then on the two cannot be told apart,
+// by what they answer, what they drive, and when their timers are due.
 #include "chip.h"
 
 #include "device/acpi_pm.h"
@@ -197,7 +197,8 @@ static void same_from_here(const struct chip *chip, struct fixture *a, struct fi
     for (unsigned i = 0; i < AFTER; i++) {
         step(chip, a, &seed_a);
         step(chip, b, &seed_b);
-        if (a->said != b->said || a->wire.level != b->wire.level || timer_next(&a->time.list) != timer_next(&b->time.list))
+        if (a->said != b->said || a->wire.level != b->wire.level ||
+            timer_next(&a->time.list) != timer_next(&b->time.list))
             fail_msg("%s: seed %lu, step %u", chip->model->name, (unsigned long)seed, i);
     }
 }
@@ -290,7 +291,8 @@ static const struct pci_host_ops bus_ops = {.msi = bus_msi, .intx = bus_intx, .m
 static void begin_function(struct pci_function *function, struct bus *bus, u16 device)
 {
     *function = (struct pci_function){.name = "test", .vendor = 0x1234, .device = device, .intx = true,
-                                      .bars[0] = {.kind = PCI_BAR_MEMORY32, .bytes = 4096}, .msix_vectors = 3, .msix_bar = 2};
+                                      .bars[0] = {.kind = PCI_BAR_MEMORY32, .bytes = 4096},
+                                      .msix_vectors = 3, .msix_bar = 2};
     *bus = (struct bus){0};
     assert_int_equal(pci_init(function, NULL), 0);
     function->host_ops = &bus_ops;

@@ -202,6 +202,70 @@ static void test_kick(void **state)
     finish(guest);
 }
 
+// KVM_RUN with immediate_exit completes the exit before, so that the registers tell all there is.
+static int leave_at_once(struct guest *guest)
+{
+    guest->run->immediate_exit = 1;
+    int result = engine_soft.vcpu_ioctl(guest->vcpu, KVM_RUN, NULL);
+    guest->run->immediate_exit = 0;
+    call(guest, KVM_GET_REGS, &guest->regs);
+    return result;
+}
+
+static void test_immediate_exit_in(void **state)
+{
+    struct guest *guest = *state;
+    load(guest, "\xec\xf3\x6c", 3, (struct kvm_regs){.rcx = 3, .rdi = DATA}); // in al, dx; rep insb
+    assert_int_equal(leave_at_once(guest), -EINTR);
+    assert_int_equal(guest->regs.rip, CODE); // nothing was begun
+    run(guest, KVM_EXIT_IO_IN, 1);
+    data(guest)[0] = 0x99;
+    assert_int_equal(leave_at_once(guest), -EINTR);
+    assert_int_equal(guest->regs.rax, 0x99);
+    assert_int_equal(guest->regs.rip, CODE + 1);
+    run(guest, KVM_EXIT_IO_IN, 1);
+    assert_int_equal(guest->run->io.count, 3);
+    memcpy(data(guest), "\1\2\3", 3);
+    assert_int_equal(leave_at_once(guest), -EINTR);
+    assert_int_equal(guest->regs.rip, CODE + 3);
+    assert_int_equal(guest->regs.rcx, 0);
+    assert_memory_equal(guest->ram + DATA, "\1\2\3", 3);
+    finish(guest);
+}
+
+static void run_memory(struct guest *guest, bool write, u64 gpa, unsigned bytes)
+{
+    assert_int_equal(guest->run->exit_reason, KVM_EXIT_MMIO);
+    assert_int_equal(guest->run->mmio.is_write, write);
+    assert_int_equal(guest->run->mmio.phys_addr, gpa);
+    assert_int_equal(guest->run->mmio.len, bytes);
+}
+
+static void test_immediate_exit_memory(void **state)
+{
+    struct guest *guest = *state;
+    struct kvm_sregs sregs;
+    load(guest, "\xa1\x00\x00\xfe\x06\x04\x00", 7, (struct kvm_regs){0}); // mov ax, [0]; inc byte [4]
+    call(guest, KVM_GET_SREGS, &sregs);
+    sregs.ds.base = 2 * RAM;
+    call(guest, KVM_SET_SREGS, &sregs);
+    call(guest, KVM_RUN, NULL);
+    run_memory(guest, false, 2 * RAM, 2);
+    memcpy(guest->run->mmio.data, "\x34\x12", 2);
+    assert_int_equal(leave_at_once(guest), -EINTR);
+    assert_int_equal(guest->regs.rax, 0x1234);
+    assert_int_equal(guest->regs.rip, CODE + 3);
+    call(guest, KVM_RUN, NULL);
+    run_memory(guest, false, 2 * RAM + 4, 1);
+    guest->run->mmio.data[0] = 5;
+    assert_int_equal(leave_at_once(guest), 0); // an exit of its own
+    run_memory(guest, true, 2 * RAM + 4, 1);
+    assert_int_equal(guest->run->mmio.data[0], 6);
+    assert_int_equal(leave_at_once(guest), -EINTR);
+    assert_int_equal(guest->regs.rip, CODE + 7);
+    finish(guest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +276,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rep_ins_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rep_zero, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kick, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_immediate_exit_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_immediate_exit_memory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

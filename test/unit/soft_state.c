@@ -6,6 +6,7 @@
 #include "engine/soft/cpuid.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/insn_control.h"
+#include "engine/soft/lapic_state.h"
 #include "engine/soft/msr.h"
 #include "engine/soft/state.h"
 #include "engine/soft/vm.h"
@@ -234,6 +235,119 @@ static void test_events_round_trip(void **state)
     assert_int_equal(state_set_events(f->cpu, &events), -EINVAL);
 }
 
+// The PIC's interrupt that KVM_INTERRUPT handed over and nothing has taken yet, and an INIT that waits for the end of
+// VMX operation, are state too.
+static void test_latches_round_trip(void **state)
+{
+    struct fixture *f = *state;
+    struct kvm_interrupt interrupt = {.irq = 0x61};
+    struct kvm_sregs sregs;
+    struct kvm_vcpu_events events;
+    long64(f, 0);
+    assert_int_equal(state_interrupt(f->cpu, &interrupt), 0);
+    f->cpu->init_pending = true;
+    assert_int_equal(state_get_sregs(f->cpu, &sregs), 0);
+    assert_int_equal(state_get_events(f->cpu, &events), 0);
+    assert_false(events.interrupt.injected);
+    f->cpu->extint_pending = f->cpu->init_pending = false;
+    assert_int_equal(state_set_sregs(f->cpu, &sregs), 0);
+    assert_int_equal(state_set_events(f->cpu, &events), 0);
+    assert_true(f->cpu->extint_pending);
+    assert_int_equal(f->cpu->extint_vector, 0x61);
+    assert_true(f->cpu->init_pending);
+    assert_false(f->cpu->event.valid);
+    f->cpu->init_pending = f->cpu->extint_pending = false;
+    // One on its way in is told by both, and is one all the same.
+    f->cpu->event = (struct event){.valid = true, .type = EVENT_INTERRUPT, .vector = 0x62};
+    assert_int_equal(state_get_sregs(f->cpu, &sregs), 0);
+    assert_int_equal(state_get_events(f->cpu, &events), 0);
+    f->cpu->event.valid = false;
+    assert_int_equal(state_set_sregs(f->cpu, &sregs), 0);
+    assert_int_equal(state_set_events(f->cpu, &events), 0);
+    assert_true(f->cpu->event.valid);
+    assert_int_equal(f->cpu->event.vector, 0x62);
+    assert_false(f->cpu->extint_pending);
+    f->cpu->event.valid = false;
+    events.smi.smm = 1;
+    assert_int_equal(state_set_events(f->cpu, &events), -EINVAL);
+}
+
+static void test_sregs2(void **state)
+{
+    struct fixture *f = *state;
+    struct kvm_sregs2 sregs2;
+    long64(f, 0);
+    assert_int_equal(state_get_sregs2(f->cpu, &sregs2), 0);
+    assert_int_equal(sregs2.flags, 0); // four-level paging has none
+    protected32(f, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        ram_write(f, TABLES + i * 8, 8, (TABLES + 0x1000) | 1);
+        f->cpu->pdpte[i] = 0x5001 + i * 0x1000; // in a guest of VMX, not what CR3's table says now
+    }
+    f->cpu->cr3 = TABLES;
+    f->cpu->cr0 |= CR0_PG;
+    f->cpu->cr4 |= CR4_PAE;
+    assert_int_equal(state_get_sregs2(f->cpu, &sregs2), 0);
+    assert_int_equal(sregs2.flags, KVM_SREGS2_FLAGS_PDPTRS_VALID);
+    memset(f->cpu->pdpte, 0, sizeof f->cpu->pdpte);
+    f->cpu->extint_pending = true;
+    assert_int_equal(state_set_sregs2(f->cpu, &sregs2), 0);
+    assert_int_equal(f->cpu->pdpte[3], 0x8001);
+    assert_true(f->cpu->extint_pending);
+    f->cpu->extint_pending = false;
+    sregs2.flags = 2;
+    assert_int_equal(state_set_sregs2(f->cpu, &sregs2), -EINVAL);
+    f->cpu->cr0 &= ~CR0_PG;
+}
+
+// Every register of the list can be read, and takes what was read.
+static void test_msr_list(void **state)
+{
+    struct fixture *f = *state;
+    static u32 room[1 + 256];
+    struct kvm_msr_list *list = (struct kvm_msr_list *)room;
+    long64(f, 0);
+    assert_int_equal(msr_index_list(list), -E2BIG);
+    u32 wanted = list->nmsrs;
+    assert_in_range(wanted, 40, 256);
+    assert_int_equal(msr_index_list(list), 0);
+    assert_int_equal(list->nmsrs, wanted);
+    for (u32 i = 0; i < wanted; i++) {
+        u64 value;
+        if (!msr_read(f->cpu, list->indices[i], &value, true) || !msr_write(f->cpu, list->indices[i], value, true))
+            fail_msg("MSR 0x%x", list->indices[i]);
+    }
+    f->cpu->msr.debugctl = 0x4000; // what a VM entry loaded
+    assert_true(msr_write(f->cpu, 0x1d9, 0x4000, true));
+    assert_false(msr_write(f->cpu, 0x1d9, 0x4000, false));
+    f->cpu->msr.debugctl = 0;
+}
+
+static void test_tsc_offset(void **state)
+{
+    struct fixture *f = *state;
+    u64 offset = 0, deadline;
+    struct kvm_device_attr attribute = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+                                        .addr = (u64)(uintptr_t)&offset};
+    long64(f, 0);
+    assert_int_equal(state_tsc_attribute(f->cpu, KVM_HAS_DEVICE_ATTR, &attribute), 0);
+    assert_int_equal(state_tsc_attribute(f->cpu, KVM_GET_DEVICE_ATTR, &attribute), 0);
+    assert_int_equal(offset, f->cpu->tsc_offset);
+    // A deadline far ahead in the guest's time is far ahead however the guest's time is moved.
+    f->cpu->lapic->reg[0x32] = 2 << 17 | 0x55;
+    deadline = __builtin_ia32_rdtsc() + offset + ((u64)f->vm->tsc_khz * 1000 << 10);
+    lapic_deadline_write(f->cpu, deadline);
+    u64 expiry = f->cpu->lapic->expiry;
+    offset -= (u64)f->vm->tsc_khz * 1000 << 9; // 512 s back
+    assert_int_equal(state_tsc_attribute(f->cpu, KVM_SET_DEVICE_ATTR, &attribute), 0);
+    assert_int_equal(f->cpu->tsc_offset, offset);
+    assert_int_equal(lapic_deadline_read(f->cpu), deadline);
+    assert_in_range(f->cpu->lapic->expiry - expiry, 500 * 1000000000ull, 513 * 1000000000ull);
+    lapic_deadline_write(f->cpu, 0);
+    attribute.attr = 1;
+    assert_int_equal(state_tsc_attribute(f->cpu, KVM_GET_DEVICE_ATTR, &attribute), -ENXIO);
+}
+
 static void test_reset(void **state)
 {
     struct fixture *f = *state;
@@ -262,6 +376,10 @@ int main(void)
         cmocka_unit_test(test_popf_privilege),
         cmocka_unit_test(test_state_round_trip),
         cmocka_unit_test(test_events_round_trip),
+        cmocka_unit_test(test_latches_round_trip),
+        cmocka_unit_test(test_sregs2),
+        cmocka_unit_test(test_msr_list),
+        cmocka_unit_test(test_tsc_offset),
         cmocka_unit_test(test_reset),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -437,6 +437,48 @@ static void test_save_and_restore(void **state)
     assert_int_equal(virtio_restore(virtio, &saved, NULL), -1);
 }
 
+// The same guest on another device: memory, rings and messages stay, the device is new and knows what it was told.
+static void test_move_to_another_device(void **state)
+{
+    struct setup *setup = *state;
+    struct driver *driver = &setup->driver;
+    struct virtio_pci *old = driver->pci;
+    struct virtio_pci_saved saved = {0};
+    struct pci_state function;
+    u8 type[8];
+    struct error error = {""};
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(request(setup, IN, i, 512, true), OK);
+    virtio_pause(old->virtio);
+    // Offered, but not looked at any more.
+    put_header(driver, IN, 99);
+    struct driver_buffer buffers[] = {{HEADER, 16, false}, {BUFFER, 512, true}, {STATUS, 1, true}};
+    u16 head = driver_add(driver, 0, buffers, 3);
+    driver_kick(driver, 0);
+    pci_save(&old->function, &function);
+    virtio_pci_save(old, &saved);
+    const struct state_section *section = old->virtio->type->state;
+    assert_int_equal(state_bytes(section, section->version), sizeof type);
+    state_save(section, old->virtio, type);
+    virtio_pci_destroy(old);
+    struct virtio_pci *fresh =
+        virtio_blk_create(driver->memory, &(struct virtio_blk_config){.disk = &setup->disk}, &error);
+    virtio_pause(fresh->virtio);
+    driver_attach(driver, fresh);
+    if (pci_restore(&fresh->function, &function, &error) || virtio_pci_restore(fresh, &saved, &error) ||
+        state_load(section, section->version, fresh->virtio, type, sizeof type, &error))
+        fail_msg("%s", error.text);
+    virtio_resume(fresh->virtio);
+    assert_int_equal(driver_wait_used(driver, 0).id, head);
+    assert_int_equal(get_status(driver), OK);
+    assert_int_equal(data(setup)[0], 99);
+    assert_int_equal(request(setup, IN, 7, 512, true), OK);
+    assert_int_equal(data(setup)[0], 7);
+    type[0] ^= 1;
+    assert_int_equal(state_load(section, section->version, fresh->virtio, type, sizeof type, &error), -1);
+    assert_non_null(strstr(error.text, "when the VM was saved"));
+}
+
 static void test_reset_under_load(void **state)
 {
     struct setup *setup = *state;
@@ -473,6 +515,7 @@ int main(void)
         BLK_TEST(test_legacy_driver_is_refused), BLK_TEST(test_driver_ok_without_features_needs_reset),
         BLK_TEST(test_queue_outside_memory_needs_reset), BLK_TEST(test_queue_registers), BLK_TEST(test_no_such_queue),
         BLK_TEST(test_interrupt_pin), BLK_TEST(test_window), BLK_TEST(test_save_and_restore),
+        BLK_TEST(test_move_to_another_device),
         BLK_TEST(test_reset_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

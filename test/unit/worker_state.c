@@ -1,5 +1,6 @@
-// Whole VMs that stand still: paused and resumed, saved and restored, at any moment of a guest that does nothing but what
-// has a middle (device accesses of every kind) and ends its VM when one of them comes out wrong or its time runs back.
+// Whole VMs that stand still: paused and resumed, saved and restored, at any moment of a guest that does nothing but
+// what has a middle (device accesses of every kind) and ends its VM when one of them comes out wrong or its time runs
+// back.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +35,7 @@ static const u8 code[] = {
     0xbf, 0x00, 0x00, 0x21, 0x00,                               //     mov edi, 0x210000
     0x66, 0xba, 0xe0, 0x00, 0x0f, 0xb7, 0xd2,                   //     mov dx, 0xe0; movzx edx, dx
     0xb9, 0x04, 0x00, 0x00, 0x00, 0xfc, 0xf3, 0x6c,             //     mov ecx, 4; cld; rep insb
-    0x66, 0xba, 0x10, 0x05, 0x66, 0xb8, 0x03, 0x00, 0x66, 0xef, //     mov dx, 0x510; mov ax, 3 (the size of memory); out dx, ax
+    0x66, 0xba, 0x10, 0x05, 0x66, 0xb8, 0x03, 0x00, 0x66, 0xef, //     mov dx, 0x510; mov ax, 3 (memory's size); out dx, ax
     0x42, 0xec, 0xec, 0xec, 0xec,                               //     inc edx; in al, dx, four times
     0x3c, 0x01, 0x75, 0x16,                                     //     cmp al, 1 (it is 0x1000000); jne 2f
     0x0f, 0x31, 0x89, 0xc6, 0x89, 0xd7,                         //     rdtsc; mov esi, eax; mov edi, edx
