@@ -3,16 +3,14 @@
 #include "engine/soft/run.h"
 
 #include <errno.h>
-#include <immintrin.h>
 #include <linux/futex.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
-#include <asm/prctl.h>
 #include <unistd.h>
 
 #include "engine/soft/block.h"
 #include "engine/soft/debug.h"
 #include "engine/soft/fpu.h"
+#include "engine/soft/gsbase.h"
 #include "engine/soft/io.h"
 #include "engine/soft/lapic.h"
 #include "engine/soft/mmio.h"
@@ -21,8 +19,6 @@
 #include "engine/soft/translate.h"
 #include "engine/soft/vmx/vmx.h"
 #include "engine/soft/world.h"
-
-enum { HWCAP2_FSGSBASE_BIT = 1 << 1 };
 
 void cpu_request(struct cpu *cpu, u32 request)
 {
@@ -95,20 +91,12 @@ void cpu_mode_update(struct cpu *cpu)
     tlb_switch(cpu);
 }
 
-static void write_gs_base(void *base)
-{
-    if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
-        _writegsbase_u64((u64)base);
-    else
-        syscall(SYS_arch_prctl, ARCH_SET_GS, base);
-}
-
 // Makes generated code see the current context. False: a request came in between.
 static bool publish(struct cpu *cpu)
 {
     struct tlb *tlb = cpu->tlb;
     if (cpu->published != tlb) {
-        write_gs_base(tlb->window);
+        gsbase_set(cpu, tlb->window);
         cpu->published = tlb;
     }
     cpu->tlb_mask = tlb->mask;
@@ -243,6 +231,7 @@ static void run_wait(struct cpu *cpu)
         syscall(SYS_futex, &cpu->request, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
     atomic_store(&cpu->waiting, false);
     world_enter(cpu);
+    cpu->published = NULL; // the base may be lost: setting it costs less than the fault that would tell (gsbase.c)
 }
 
 // Nothing is half done that only KVM_RUN knows of: an instruction that has its device's answer, a VM exit that is due, what

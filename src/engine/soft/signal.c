@@ -14,6 +14,7 @@
 #include <ucontext.h>
 
 #include "engine/soft/block.h"
+#include "engine/soft/gsbase.h"
 
 enum { SIGNAL_STACK_BYTES = 64 << 10, TRAP_PF = 14 };
 
@@ -74,9 +75,8 @@ static bool handle(ucontext_t *context)
 
 static void handler(int number, siginfo_t *info, void *context)
 {
-    (void)info;
     int saved = errno;
-    if (!handle(context))
+    if (!gsbase_recover(signal_cpu, info, context) && !handle(context))
         signal(number, SIG_DFL); // the fault happens again and ends the process as it should
     errno = saved;
 }
@@ -99,6 +99,8 @@ void signal_thread_enter(struct cpu *cpu)
     if (cpu->thread == thread)
         return;
     cpu->thread = thread;
+    if (!gsbase_thread(cpu))
+        cpu->vm->gsbase = GSBASE_SYSCALL; // slower, and needs no memory
     if (!cpu->signal_stack) {
         void *stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         cpu->signal_stack = stack == MAP_FAILED ? NULL : stack;

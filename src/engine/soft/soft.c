@@ -9,6 +9,7 @@
 #include "engine/soft/block.h"
 #include "engine/soft/cpuid.h"
 #include "engine/soft/fpu.h"
+#include "engine/soft/gsbase.h"
 #include "engine/soft/lapic.h"
 #include "engine/soft/msr.h"
 #include "engine/soft/run.h"
@@ -46,6 +47,7 @@ static int soft_open(const struct engine_config *config, struct engine_vm **out,
     pthread_cond_init(&vm->resumed, NULL);
     pthread_cond_init(&vm->stopped, NULL);
     int result = signal_install();
+    vm->gsbase = (u8)gsbase_probe();
     if (!result)
         result = code_create(vm);
     if (result) {
@@ -253,6 +255,7 @@ static void soft_vcpu_destroy(struct engine_vcpu *vcpu)
     if (cpu->run)
         munmap(cpu->run, RUN_AREA_BYTES);
     signal_stack_release(cpu);
+    gsbase_release(cpu);
     window_destroy_cpu(cpu);
 }
 

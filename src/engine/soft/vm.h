@@ -43,6 +43,7 @@ struct engine_vm {
     unsigned routes;
     struct lapic_clock *lapic_clock; // the timer thread of all local APICs (lapic_timer.c)
     u64 tsc_khz;
+    u8 gsbase; // enum gsbase_way
 };
 
 struct ram_slot *ram_slot_find(struct engine_vm *vm, u64 gpa);        // NULL: not RAM

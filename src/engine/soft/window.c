@@ -4,8 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { WINDOW_BYTES = CPU_WINDOW_TLB + (sizeof(struct tlb_entry) << TLB_MAX_BITS) };
-
 struct cpu *window_create_cpu(void)
 {
     int fd = memfd_create("nidus-vcpu", MFD_CLOEXEC);

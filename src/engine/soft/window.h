@@ -4,6 +4,9 @@
 #pragma once
 
 #include "engine/soft/cpu.h"
+#include "engine/soft/tlb.h"
+
+enum { WINDOW_BYTES = CPU_WINDOW_TLB + (sizeof(struct tlb_entry) << TLB_MAX_BITS) };
 
 struct cpu *window_create_cpu(void); // zeroed state in its own memfd; NULL with errno
 void window_destroy_cpu(struct cpu *cpu);
