@@ -23,6 +23,8 @@
 //   heartbeat             {"heartbeat"}
 //   ended                 {"ending", "text"}: the last line before the process ends
 //
+// Commands but `status` are done one after the other; `status` is answered at once, whatever else is going on.
+//
 // How a worker is started: `nidus worker`, in a session of its own, without arguments, with these descriptors (enum
 // control_descriptor) and no others:
 //   0        /dev/null
@@ -34,8 +36,9 @@
 //   5        one end of a connected socket pair: the first control connection, so that the service need not wait for a
 //            socket to appear. Its loss means no more than any control connection's: the service was restarted.
 // By the time it says {"event": "state", "state": "running"} the worker listens on DIRECTORY/control, where a service
-// that comes later finds it. Its last act is to write the line of the `ended` event to DIRECTORY/ended as well (written
-// whole, then renamed), so that a service that was not there learns how it ended.
+// that comes later finds it. Its last act is to write the line of the `ended` event to DIRECTORY/ended as well, so
+// that a service that was not there learns how it ended; the file is there, empty, from the start, for the worker gives up
+// its right to create one.
 #pragma once
 
 #include "base/error.h"
@@ -43,7 +46,15 @@
 
 struct json_t;
 
-enum { CONTROL_LINE = 64 << 10, CONTROL_DISKS = 64, CONTROL_ADAPTERS = 8, CONTROL_PORTS = 2 };
+enum {
+    CONTROL_LINE = 64 << 10,
+    CONTROL_CONFIG_BYTES = 1 << 20, // of a configuration's text
+    CONTROL_PATH = 4095,            // bytes of a file's name
+    CONTROL_CPUS = 64,
+    CONTROL_DISKS = 64,
+    CONTROL_ADAPTERS = 8,
+    CONTROL_PORTS = 2,
+};
 
 enum control_descriptor { CONTROL_FD_CONFIG = 3, CONTROL_FD_LOCK = 4, CONTROL_FD_SERVICE = 5 };
 
@@ -62,7 +73,7 @@ enum control_heartbeat { CONTROL_HEARTBEAT_NONE /* no agent ever answered */, CO
 
 struct control_disk {
     char *path;
-    char *format; // "raw", "qcow2", "vpc" (VHD), "vhdx"
+    char *format; // "raw", "qcow2", "vpc" (VHD), "vhdx"; NULL: by the name's suffix, never by content
     bool readonly;
     bool dvd;
 };
@@ -77,7 +88,7 @@ struct control_adapter {
 struct control_config {
     char *id;   // GUID
     char *name;
-    char *directory;  // runtime directory: control, console, com1, com2 are sockets in it
+    char *directory;  // runtime directory, an absolute path: control, console are sockets in it
     char *console_log; // NULL: none
     char *restore;     // a saved state to go on from, or NULL
     unsigned cpus;
@@ -94,6 +105,7 @@ struct control_config {
     unsigned adapter_count;
     char *com_ports[CONTROL_PORTS]; // a Unix socket to listen on, or NULL
     bool debug_exit;
+    u32 user; // the user and group number the worker becomes, if the service may choose one; 0: it stays who it is
 };
 
 struct control_status {
@@ -108,8 +120,11 @@ struct control_status {
     enum control_heartbeat heartbeat;
     char guest_system[128]; // from the agent, or empty
     char addresses[512];    // of its adapters, with blanks between, or empty
+    char jail[256];         // what holds the worker, and what does not and why (worker/jail.h)
 };
 
+// Reading takes foreign text: every field has its type and range checked, and a field of a configuration that is not
+// known is an error, because ignoring it might open what it was to close. On failure nothing is to be freed.
 int control_config_read(struct control_config *config, const char *text, size_t bytes, struct error *error);
 char *control_config_write(const struct control_config *config); // the caller frees
 void control_config_free(struct control_config *config);
