@@ -17,7 +17,7 @@ CPPFLAGS += -Isrc -D_GNU_SOURCE
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
   -Wall -Wextra -Wshadow -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wpointer-arith -Werror
-LDLIBS += -lZydis -lslirp -lseccomp -ljansson -pthread
+LDLIBS += -lZydis -lslirp -lseccomp -ljansson -levent -lsqlite3 -pthread
 ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined

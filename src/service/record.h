@@ -6,6 +6,8 @@
 
 #include "base/types.h"
 
+enum { RECORD_GUID = 37 }; // bytes of a GUID's text
+
 struct vm_drive {
     s64 row; // 0: not stored yet
     char *controller_type; // "IDE", "SCSI", "PMEM"
@@ -44,6 +46,7 @@ struct vm_record {
     char *state;    // what was last known for certain: "Off", "Running", "Paused", "Saved", and their Critical forms
     char *saved_path; // its saved state, or NULL
     char *last_words; // why it ended, or NULL
+    bool was_running; // when the host went down
 
     // Processor
     s64 processor_count;
@@ -93,6 +96,7 @@ struct host_record {
     s64 maximum_storage_migrations, maximum_vm_migrations;
     bool vm_migration_enabled, use_any_network_for_migration;
     char *migration_authentication, *migration_performance;
+    char *session; // the host's run (since it was switched on) in which the service last ran
 };
 
 struct record_column {
@@ -121,4 +125,4 @@ struct vm_adapter *record_adapter_add(struct vm_record *record);
 void record_adapter_remove(struct vm_record *record, size_t index);
 
 // A new random GUID, lower case.
-void record_guid(char text[static 37]);
+void record_guid(char text[static RECORD_GUID]);

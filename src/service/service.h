@@ -5,19 +5,44 @@
 #include "service/record.h"
 #include "service/vm.h"
 
-struct store;
+struct event_bus;
 struct service;
+struct store;
 
+struct service_config {
+    const char *state;   // folder of the records and of the VMs' files; made if it is not there
+    const char *runtime; // folder of the sockets; a folder a VM below it
+    const char *worker;  // the program run as `nidus worker`; NULL: this one
+};
+
+// Opens the records and finds the workers again that still run. NULL: the reason is in `error`; another service with this
+// state is one.
+struct service *service_open(const struct service_config *config, struct error *error);
+// Forgets everything; workers run on. No handler may be under way.
+void service_close(struct service *service);
+
+// What AutomaticStartAction asks for, if the host was started since. Returns at once.
+void service_start_vms(struct service *service);
+// What AutomaticStopAction asks for, of every VM that runs; returns when that is done.
+void service_stop_vms(struct service *service);
+
+struct event_bus *service_events(struct service *service);
 struct store *service_store(struct service *service);
 const char *service_host_name(const struct service *service);   // the host's
 const char *service_state_directory(const struct service *service);
-const char *service_runtime_directory(const struct service *service); // of sockets; a folder a VM in it
+const char *service_runtime_directory(const struct service *service);
+const char *service_worker_program(const struct service *service);
+char *service_vm_runtime(const struct service *service, const char *id); // a VM's folder of sockets; the caller frees
 
 // References to all VMs, in the order of their names. The caller unrefs each and frees the array.
 size_t service_vms(struct service *service, struct vm ***vms);
 struct vm *service_vm_by_id(struct service *service, const char *id); // a reference, or NULL
-// Stores the record (which is taken over) and makes the VM known. A reference, or NULL.
+// Stores the record (its members are taken over) and makes the VM known. A reference, or NULL.
 struct vm *service_vm_add(struct service *service, struct vm_record *record, struct error *error);
+// With the change lock held, which is given back whatever comes of it, and the draft with it.
+int service_vm_remove(struct service *service, struct vm *vm, struct vm_record *draft, struct error *error);
 
 void service_host(struct service *service, struct host_record *host); // a copy
 int service_host_set(struct service *service, const struct host_record *host, struct error *error);
+// The next address of the host's range that no adapter has: twelve digits.
+int service_mac(struct service *service, char mac[static 13], struct error *error);

@@ -42,7 +42,7 @@ bool vm_state_find(const char *name, enum vm_state *state);
 bool vm_state_allows(enum vm_state state, enum vm_action action);
 // The state while the action is under way, and after it succeeded.
 enum vm_state vm_state_during(enum vm_state state, enum vm_action action);
-enum vm_state vm_state_after(enum vm_action action);
+enum vm_state vm_state_after(enum vm_state state, enum vm_action action);
 // Whether a worker process belongs to the state.
 bool vm_state_has_worker(enum vm_state state);
 // Off and its like: nothing of a running guest is kept anywhere.

@@ -5,6 +5,8 @@
 
 const struct noun *const table_nouns[] = {
     &table_vm,
+    &table_host,
+    &table_firmware,
     &table_processor,
     &table_memory,
     &table_security,

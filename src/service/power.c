@@ -1,0 +1,423 @@
+// See power.h. The order of what is written is what makes it safe to be killed at any point:
+//   start  the record says Running before there is a worker; a service that comes back finds the worker's lock taken, or
+//          not, and knows. A saved state is named in the record until the guest runs, and removed after that.
+//   save   the worker's last words say that the file is whole; the record follows, or the next service reads those words.
+#include "service/power.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/place.h"
+#include "cmdlet/value.h"
+#include "service/log.h"
+#include "service/service.h"
+#include "service/supervise.h"
+#include "service/vhd.h"
+#include "service/vm_room.h"
+
+enum { COMMAND_MS = 10000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, STOP_GRACE_MS = 60 * 1000 };
+
+static int power_allowed(struct vm *vm, enum vm_action action, const char *verb, struct error *error)
+{
+    const enum vm_state state = vm_state(vm);
+    if (vm_state_allows(state, action))
+        return 0;
+    return error_set(error, "it cannot %s while it is in the state %s", verb, vm_state_name(state));
+}
+
+static int power_command(struct vm *vm, const char *command, const json_t *arguments, unsigned milliseconds,
+                         struct error *error)
+{
+    struct worker *worker = vm_worker(vm);
+    json_t *result = worker ? worker_command(worker, command, arguments, milliseconds, error) : NULL;
+    if (!worker)
+        error_set(error, "its worker process has ended");
+    worker_unref(worker);
+    json_decref(result);
+    return result ? 0 : -1;
+}
+
+// --- Files -----------------------------------------------------------------------------------------------------------
+void power_saved_path(struct service *service, struct vm_record *draft)
+{
+    char *path = value_text("%s/machines/%s.vmrs", draft->path ? draft->path : service_state_directory(service),
+                            draft->id);
+    record_text_set(&draft->saved_path, path);
+    free(path);
+}
+
+void power_started(struct vm *vm, struct vm_record *draft)
+{
+    if (!draft->saved_path)
+        return;
+    char *path = value_text_copy(draft->saved_path);
+    struct error error;
+    record_text_set(&draft->saved_path, NULL);
+    if (vm_change_store(vm, draft, &error) < 0)
+        log_write(LOG_ERROR, "not-stored", "vm", draft->name, "reason", error.text, NULL);
+    else if (unlink(path) < 0 && errno != ENOENT)
+        log_write(LOG_WARNING, "saved-state-left", "path", path, "reason", strerror(errno), NULL);
+    free(path);
+}
+
+void power_runtime_remove(const char *path)
+{
+    DIR *directory = opendir(path);
+    if (!directory)
+        return;
+    for (struct dirent *entry; (entry = readdir(directory));)
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
+    rmdir(path);
+}
+
+// --- Starting --------------------------------------------------------------------------------------------------------
+static char *lower(const char *text)
+{
+    char *copy = value_text_copy(text ? text : "");
+    for (char *c = copy; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    return copy;
+}
+
+static char *copied(const char *text) { return text ? value_text_copy(text) : NULL; }
+
+// A dynamic address is drawn at the first start, as Hyper-V does it.
+static int power_addresses(struct service *service, struct vm_record *draft, struct error *error)
+{
+    for (size_t i = 0; i < draft->adapter_count; i++) {
+        char mac[13];
+        if (draft->adapters[i].mac)
+            continue;
+        if (service_mac(service, mac, error) < 0)
+            return -1;
+        record_text_set(&draft->adapters[i].mac, mac);
+    }
+    return 0;
+}
+
+static int config_disks(struct control_config *config, const struct vm_record *record, struct error *error)
+{
+    for (size_t i = 0; i < record->drive_count; i++) {
+        const struct vm_drive *drive = &record->drives[i];
+        if (!drive->path)
+            continue; // an empty DVD drive
+        if (config->disk_count == CONTROL_DISKS)
+            return error_set(error, "it has more than %d disks", CONTROL_DISKS);
+        config->disks[config->disk_count++] =
+            (struct control_disk){.path = copied(drive->path), .format = copied(vhd_format_driver(vhd_format(drive->path))),
+                                  .readonly = drive->read_only || drive->dvd, .dvd = drive->dvd};
+    }
+    return 0;
+}
+
+static int config_adapters(struct control_config *config, const struct vm_record *record, struct error *error)
+{
+    for (size_t i = 0; i < record->adapter_count; i++) {
+        const struct vm_adapter *adapter = &record->adapters[i];
+        if (config->adapter_count == CONTROL_ADAPTERS)
+            return error_set(error, "it has more than %d network adapters", CONTROL_ADAPTERS);
+        struct control_adapter *to = &config->adapters[config->adapter_count++];
+        *to = (struct control_adapter){.id = copied(adapter->id),
+                                       .network = copied(adapter->switch_name ? "user" : "none")};
+        for (int byte = 0; byte < 6; byte++) {
+            const char digits[3] = {adapter->mac[2 * byte], adapter->mac[2 * byte + 1], 0};
+            to->mac[byte] = (u8)strtoul(digits, NULL, 16);
+        }
+    }
+    return 0;
+}
+
+static int power_config(struct service *service, const struct vm_record *record, struct control_config *config,
+                        struct error *error)
+{
+    char *folder = value_text("%s/machines", service_state_directory(service));
+    const int made = place_make(folder, error);
+    *config = (struct control_config){
+        .id = copied(record->id),
+        .name = copied(record->name),
+        .directory = service_vm_runtime(service, record->id),
+        .console_log = value_text("%s/%s.console.log", folder, record->id),
+        .restore = copied(record->saved_path),
+        .cpus = (unsigned)record->processor_count,
+        .memory_startup = (u64)record->memory_startup,
+        .memory_minimum = (u64)record->memory_minimum,
+        .memory_maximum = (u64)record->memory_maximum,
+        .memory_buffer = (unsigned)record->memory_buffer,
+        .memory_dynamic = record->memory_dynamic,
+        .engine = lower(record->engine),
+        .vendor = lower(record->vendor),
+        .nested = record->expose_virtualization_extensions,
+        .kernel = copied(record->kernel_path),
+        .initrd = copied(record->initrd_path),
+        .append = copied(record->kernel_command_line),
+        .com_ports = {copied(record->com1_path), copied(record->com2_path)},
+    };
+    free(folder);
+    if (made < 0 || config_disks(config, record, error) < 0 || config_adapters(config, record, error) < 0)
+        return -1;
+    return 0;
+}
+
+// What the documents exclude, said at the start, because each alone is a setting that may be had.
+static int power_exclusions(struct service *service, const struct vm_record *draft, struct error *error)
+{
+    struct host_record host;
+    service_host(service, &host);
+    const bool locked = host.device_guard_lock;
+    record_host_free(&host);
+    if (!draft->expose_virtualization_extensions)
+        return 0;
+    if (locked)
+        return error_set(error, "this host has Device Guard enabled and cannot expose virtualization extensions to its "
+                         "virtual machines: turn one of the two off");
+    if (draft->vbs_enabled && !draft->vbs_opt_out)
+        return error_set(error, "virtualization based security is enabled in it, and so it cannot have nested "
+                         "virtualization at the same time: Set-VMSecurity -VirtualizationBasedSecurityOptOut $true, or "
+                         "Set-VMProcessor -ExposeVirtualizationExtensions $false");
+    return 0;
+}
+
+int power_start(struct vm *vm, struct vm_record *draft, struct error *error)
+{
+    if (power_allowed(vm, VM_ACTION_START, "be started", error) < 0 ||
+        power_exclusions(vm->service, draft, error) < 0 || power_addresses(vm->service, draft, error) < 0)
+        return -1;
+    const enum vm_state before = vm_state(vm);
+    struct control_config config = {0};
+    int result = power_config(vm->service, draft, &config, error);
+    if (result == 0) {
+        record_text_set(&draft->state, vm_state_name(VM_STATE_RUNNING));
+        record_text_set(&draft->last_words, NULL);
+        draft->was_running = false;
+        result = vm_change_store(vm, draft, error);
+    }
+    if (result == 0) {
+        struct error why;
+        vm_state_set(vm, VM_STATE_STARTING);
+        result = supervise_start(vm, &config, service_worker_program(vm->service), &why);
+        if (result < 0) {
+            struct error store;
+            error_set(error, "%s", why.text);
+            record_text_set(&draft->last_words, why.text);
+            vm_settle(vm, draft, before == VM_STATE_OFF_CRITICAL ? VM_STATE_OFF : before, &store);
+        } else {
+            power_started(vm, draft);
+            vm_state_set(vm, VM_STATE_RUNNING);
+        }
+    }
+    control_config_free(&config);
+    return result;
+}
+
+// --- Ending ----------------------------------------------------------------------------------------------------------
+// After the worker was told to end: it does, or it is ended.
+static int power_end(struct vm *vm, unsigned milliseconds)
+{
+    if (vm_wait_end(vm, milliseconds, NULL, NULL, NULL))
+        return 0;
+    struct worker *worker = vm_worker(vm);
+    if (worker)
+        worker_kill(worker);
+    worker_unref(worker);
+    return vm_wait_end(vm, END_MS, NULL, NULL, NULL) ? 0 : -1;
+}
+
+int power_turn_off(struct vm *vm, struct vm_record *draft, struct error *error)
+{
+    const enum vm_state before = vm_state(vm);
+    struct error store;
+    if (vm_state_allows(before, VM_ACTION_DISCARD)) {
+        char *path = copied(draft->saved_path);
+        record_text_set(&draft->saved_path, NULL);
+        record_text_set(&draft->state, vm_state_name(VM_STATE_OFF));
+        const int result = vm_change_store(vm, draft, error);
+        if (result == 0) {
+            if (path)
+                unlink(path);
+            vm_state_set(vm, VM_STATE_OFF);
+        }
+        free(path);
+        return result;
+    }
+    if (power_allowed(vm, VM_ACTION_TURN_OFF, "be turned off", error) < 0)
+        return -1;
+    vm_state_set(vm, vm_state_during(before, VM_ACTION_TURN_OFF));
+    power_command(vm, "end", NULL, COMMAND_MS, NULL); // one that does not listen is killed below
+    if (power_end(vm, END_MS) < 0) {
+        vm_state_set(vm, VM_STATE_RUNNING_CRITICAL);
+        return error_set(error, "its worker process cannot be ended: it is stuck in the kernel");
+    }
+    record_text_set(&draft->last_words, NULL);
+    vm_settle(vm, draft, VM_STATE_OFF, &store);
+    return 0;
+}
+
+int power_save(struct vm *vm, struct vm_record *draft, struct error *error)
+{
+    const enum vm_state before = vm_state(vm);
+    if (power_allowed(vm, VM_ACTION_SAVE, "be saved", error) < 0)
+        return -1;
+    power_saved_path(vm->service, draft);
+    char *folder = value_text_copy(draft->saved_path);
+    *strrchr(folder, '/') = 0;
+    int result = place_make(folder, error);
+    free(folder);
+    if (result == 0) {
+        vm_state_set(vm, VM_STATE_SAVING);
+        json_t *arguments = json_pack("{s:s}", "path", draft->saved_path);
+        result = power_command(vm, "save", arguments, SAVE_MS, error);
+        json_decref(arguments);
+    }
+    struct worker_end end = {0};
+    const bool ended = vm_wait_end(vm, result == 0 ? END_MS : 0, NULL, NULL, &end);
+    if (ended && end.known && end.ending == CONTROL_ENDED_SAVED) {
+        struct error store;
+        record_text_set(&draft->last_words, NULL);
+        vm_settle(vm, draft, VM_STATE_SAVED, &store);
+        return 0;
+    }
+    record_text_set(&draft->saved_path, NULL);
+    if (ended) { // in some other way
+        char words[600];
+        struct error store;
+        const enum vm_state state = vm_state_of_end(&end, words, sizeof words);
+        record_text_set(&draft->last_words, words[0] ? words : NULL);
+        vm_settle(vm, draft, state, &store);
+        return error_set(error, "it ended while it was being saved%s%s", words[0] ? ": " : "", words);
+    }
+    vm_state_set(vm, before);
+    return result < 0 ? -1 : error_set(error, "its worker process did not end after it was saved");
+}
+
+// --- Pausing ---------------------------------------------------------------------------------------------------------
+static int power_change(struct vm *vm, struct vm_record *draft, enum vm_action action, const char *command,
+                        const char *verb, struct error *error)
+{
+    const enum vm_state before = vm_state(vm);
+    if (power_allowed(vm, action, verb, error) < 0)
+        return -1;
+    vm_state_set(vm, vm_state_during(before, action));
+    if (power_command(vm, command, NULL, COMMAND_MS, error) < 0) {
+        vm_state_set(vm, before); // if it is gone, its thread says so next
+        return -1;
+    }
+    struct error store; // that it is not stored is in the log: the VM does what was asked
+    vm_settle(vm, draft, vm_state_after(before, action), &store);
+    return 0;
+}
+
+int power_pause(struct vm *vm, struct vm_record *draft, struct error *error)
+{
+    return power_change(vm, draft, VM_ACTION_PAUSE, "pause", "be paused", error);
+}
+
+int power_resume(struct vm *vm, struct vm_record *draft, struct error *error)
+{
+    return power_change(vm, draft, VM_ACTION_RESUME, "resume", "be resumed", error);
+}
+
+int power_reset(struct vm *vm, struct vm_record *draft, struct error *error)
+{
+    return power_change(vm, draft, VM_ACTION_RESET, "reset", "be restarted", error);
+}
+
+// --- Shutting down ---------------------------------------------------------------------------------------------------
+static int shut_down_ask(struct vm *vm, unsigned milliseconds, struct error *error)
+{
+    struct vm_record *draft = vm_change_begin(vm);
+    if (!draft)
+        return error_set(error, "it was removed");
+    int result = power_allowed(vm, VM_ACTION_SHUT_DOWN, "be shut down", error);
+    if (result == 0) {
+        json_t *arguments = json_pack("{s:I}", "wait_ms", (json_int_t)milliseconds);
+        result = power_command(vm, "shutdown", arguments, COMMAND_MS, error);
+        json_decref(arguments);
+        if (result == 0 && !vm_wait_end(vm, 0, NULL, NULL, NULL))
+            vm_state_set(vm, VM_STATE_STOPPING);
+    }
+    vm_change_cancel(vm, draft);
+    return result;
+}
+
+int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gone)(void *context), void *context,
+                    struct error *error)
+{
+    if (shut_down_ask(vm, milliseconds, error) == 0) {
+        if (vm_wait_end(vm, milliseconds, gone, context, NULL)) {
+            struct vm_record *draft = vm_change_begin(vm); // until its thread has settled it
+            if (draft && vm_state(vm) == VM_STATE_STOPPING) {
+                struct error store;
+                vm_settle(vm, draft, VM_STATE_OFF, &store);
+            }
+            if (draft)
+                vm_change_cancel(vm, draft);
+            return 0;
+        }
+        error_set(error, "its guest did not end within %u seconds; -TurnOff pulls the plug", milliseconds / 1000);
+    } else if (!force) {
+        return -1;
+    }
+    struct vm_record *draft = vm_change_begin(vm);
+    if (!draft)
+        return 0;
+    int result = -1;
+    if (force && !vm_state_is_off(vm_state(vm)))
+        result = power_turn_off(vm, draft, error);
+    else if (vm_state(vm) == VM_STATE_STOPPING)
+        vm_state_set(vm, VM_STATE_RUNNING);
+    vm_change_cancel(vm, draft);
+    return result;
+}
+
+// --- Automatic actions -----------------------------------------------------------------------------------------------
+void power_automatic_start(struct vm *vm)
+{
+    struct vm_view view;
+    vm_look(vm, &view);
+    const bool wanted = !strcmp(view.record.start_action, "Start") ||
+                        (!strcmp(view.record.start_action, "StartIfRunning") && view.record.was_running);
+    const s64 delay = view.record.start_delay;
+    vm_view_free(&view);
+    if (!wanted)
+        return;
+    for (s64 left = delay; left > 0;)
+        left = sleep((unsigned)left);
+    struct vm_record *draft = vm_change_begin(vm);
+    if (!draft)
+        return;
+    struct error error;
+    if (vm_state_allows(vm_state(vm), VM_ACTION_START) && power_start(vm, draft, &error) < 0)
+        log_write(LOG_ERROR, "automatic-start", "vm", draft->name, "id", vm->id, "reason", error.text, NULL);
+    vm_change_cancel(vm, draft);
+}
+
+void power_automatic_stop(struct vm *vm)
+{
+    struct error error = {0};
+    struct vm_record *draft = vm_change_begin(vm);
+    if (!draft)
+        return;
+    const bool runs = vm_state_has_worker(vm_state(vm));
+    char *action = value_text_copy(draft->stop_action ? draft->stop_action : "Save");
+    draft->was_running = runs; // for the next start of the host
+    int result = vm_change_store(vm, draft, &error);
+    if (runs && !strcmp(action, "TurnOff"))
+        result = power_turn_off(vm, draft, &error);
+    else if (runs && !strcmp(action, "Save") && vm_state_allows(vm_state(vm), VM_ACTION_SAVE))
+        result = power_save(vm, draft, &error);
+    vm_change_cancel(vm, draft);
+    if (runs && !strcmp(action, "ShutDown"))
+        result = power_shut_down(vm, true, STOP_GRACE_MS, NULL, NULL, &error);
+    if (result < 0)
+        log_write(LOG_ERROR, "automatic-stop", "id", vm->id, "action", action, "reason", error.text, NULL);
+    free(action);
+}
