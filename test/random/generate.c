@@ -421,6 +421,8 @@ static void bend_memory(struct maker *m, const ZydisDecodedInstruction *insn, co
         insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
     if (atomic && random_next(r) % 500) // Linux makes those that cross cache lines wait for a hundredth of a second
         target &= ~(u64)15;
+    if (insn->meta.category == ZYDIS_CATEGORY_SHA && !m->options->intel) // Intel's alone check alignment
+        target &= ~(u64)15;
     if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
         bend_vsib(m, op, target + segment_base(m->test, op->mem.segment));
         return;
@@ -503,22 +505,6 @@ static void bend(struct maker *m, const ZydisDecodedInstruction *insn, const Zyd
 
 // ---- cases ----
 
-// Flags that the manual leaves undefined are the silicon's business as long as an instruction is re-encoded. Those that
-// C executes, and the bit tests, which keep flags that the translator believes dead, make them unpredictable until they
-// are written again.
-static u32 undefined_after(u32 undefined, const ZydisDecodedInstruction *insn, const struct opcode *opcode)
-{
-    const ZydisAccessedFlags *flags = insn->cpu_flags;
-    if (!flags)
-        return undefined;
-    bool bit_test = insn->meta.category == ZYDIS_CATEGORY_BITBYTE;
-    // Not written by a shift by zero; and divisions keep what they find.
-    bool division = insn->mnemonic == ZYDIS_MNEMONIC_DIV || insn->mnemonic == ZYDIS_MNEMONIC_IDIV;
-    if (insn->meta.category != ZYDIS_CATEGORY_SHIFT && insn->meta.category != ZYDIS_CATEGORY_ROTATE && !division)
-        undefined &= ~(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
-    return undefined | (bit_test || opcode->class == OPCODE_SYSTEM ? flags->undefined : 0);
-}
-
 static bool add_insn(struct maker *m)
 {
     struct test *test = m->test;
@@ -531,7 +517,7 @@ static bool add_insn(struct maker *m)
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&m->decoder, b, INSN_BYTES, &insn, operand)))
             continue;
         const struct opcode *opcode = opcode_of(&insn, operand);
-        if (opcode->class == OPCODE_INVALID || !comparable(&insn, operand) ||
+        if (opcode->class == OPCODE_INVALID || !comparable(&insn, operand) || (!m->options->intel && unspecified(&insn, test->bits)) ||
             !of_class(m->options->class, &insn, opcode))
             continue;
         if (masked_by_eax(&insn) &&
@@ -540,10 +526,12 @@ static bool add_insn(struct maker *m)
         if (insn.cpu_flags && insn.cpu_flags->tested & test->undefined)
             continue;
         bend(m, &insn, operand, b, test->before.rip + test->length);
-        test->undefined = undefined_after(test->undefined, &insn, opcode);
+        test->undefined = undefined_after(test->undefined, &insn);
         test->undefined_once |= test->undefined;
         test->pointers |= x87 && opcode->class == OPCODE_SYSTEM;
-        x87 |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU || insn.meta.category == ZYDIS_CATEGORY_FCMOV;
+        x87 |= insn.meta.category == ZYDIS_CATEGORY_X87_ALU || insn.meta.category == ZYDIS_CATEGORY_FCMOV ||
+               insn.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || insn.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64 ||
+               insn.mnemonic == ZYDIS_MNEMONIC_XRSTOR || insn.mnemonic == ZYDIS_MNEMONIC_XRSTOR64;
         m->branches |= insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
         m->x87 = x87;
         test->length += insn.length;
@@ -564,6 +552,8 @@ void generate_test(struct test *test, const struct options *options, u64 number,
     test->insns = test->length = 0;
     test->undefined = test->undefined_once = 0;
     test->pointers = false;
+    test->intel = options->intel;
+    test->paravirtual = options->paravirtual;
     struct state *s = &test->before;
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = random_value(r);
@@ -584,6 +574,8 @@ void generate_test(struct test *test, const struct options *options, u64 number,
         ;
     if (m.branches) // which may lead around what defines them again
         test->undefined |= test->undefined_once;
+    if (options->paravirtual)
+        s->gpr[4] = (u64)((s64)(s->gpr[4] << 16) >> 16);
     if (test->bits != 64)
         for (unsigned i = 0; i < 16; i++)
             s->gpr[i] = i < 8 ? (u32)s->gpr[i] : s->gpr[i];
@@ -600,9 +592,9 @@ void generate_memory(struct random *r, u8 data[DATA_MAPPED])
         random_vector(r, data + i, 64);
     random_vectors(r, &v);
     v.xstate_bv = random_next(r) & 0xe7;
-    memcpy(data, &v, sizeof v);
+    area_store(data, &v);
     random_vectors(r, &v);
     v.xcomp_bv = (random_next(r) & 0xe7) | 1ull << 63;
     v.xstate_bv = random_next(r) & v.xcomp_bv & 0xe7;
-    memcpy(data + PAGE_BYTES, &v, sizeof v);
+    area_store(data + PAGE_BYTES, &v);
 }

@@ -210,7 +210,7 @@ static void enter(const struct test *test)
     u64 stack = test->bits == 16 ? LDT_DATA : USER_DS;
     u64 frame[5] = {state.rip - code_base(test), code, state.flags, state.gpr[4], stack};
     memcpy(guest.ram + FRAME_GPA, frame, sizeof frame);
-    memcpy(xsave.region, &state.vectors, sizeof state.vectors);
+    area_store(xsave.region, &state.vectors);
     // IRETQ to a 16-bit stack keeps bits 31:16, which Linux makes to be the program's
     state.gpr[4] = KERNEL_BASE + FRAME_ALIAS;
     exchange_registers(state.gpr, &regs, true);
@@ -230,7 +230,7 @@ static void leave(struct test *test, unsigned vector)
     struct state *state = &test->soft;
     vcpu("KVM_GET_REGS", KVM_GET_REGS, &regs);
     vcpu("KVM_GET_XSAVE", KVM_GET_XSAVE, &xsave);
-    memcpy(&state->vectors, xsave.region, sizeof state->vectors);
+    area_load(&state->vectors, xsave.region);
     exchange_registers(state->gpr, &regs, false);
     u64 frame[6];
     memcpy(frame, guest.ram + STACK_TOP - sizeof frame, sizeof frame);

@@ -2,7 +2,9 @@
 // state it left; the handler stores that, puts the next case's state into the frame and returns into it. So a case
 // costs one signal, nothing is lost between, and 32-bit code is only another CS in the frame.
 #include <asm/ldt.h>
+#include <asm/prctl.h>
 #include <immintrin.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +26,10 @@ static const int register_order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R
 static struct {
     struct test *tests;
     unsigned count, next;
-    bool running;
+    bool running, again;
     greg_t registers[NGREG];
     u64 fs_base, gs_base;
+    bool segments;
     u8 *code, *data;
     const u8 *pristine;
     u8 *memory; // for the results
@@ -52,7 +55,7 @@ static void store_result(struct test *test, const ucontext_t *context)
 {
     struct state *state = &test->native;
     const u8 *frame = (const u8 *)context->uc_mcontext.fpregs;
-    copy(&state->vectors, frame, sizeof state->vectors);
+    area_load(&state->vectors, frame);
     for (unsigned i = 0; i < 16; i++)
         state->gpr[i] = (u64)context->uc_mcontext.gregs[register_order[i]];
     state->rip = (u64)context->uc_mcontext.gregs[REG_RIP] + code_base(test);
@@ -68,16 +71,30 @@ static void store_result(struct test *test, const ucontext_t *context)
     }
 }
 
+// A paravirtualized kernel cannot return to a program whose stack pointer is not canonical: its host answers with #GP,
+// wherever the program is. There no case begins so, and one that has come so far by itself when an interrupt falls into
+// it is run once more.
+static bool stray_fault(const ucontext_t *context)
+{
+    const greg_t *regs = context->uc_mcontext.gregs;
+    bool canonical = (regs[REG_RSP] << 16) >> 16 == regs[REG_RSP];
+    chain.again = !chain.again && !canonical && regs[REG_TRAPNO] == 13;
+    if (chain.again)
+        copy(chain.data, chain.pristine, DATA_WRITABLE);
+    return chain.again;
+}
+
 static void load_state(const struct test *test, ucontext_t *context)
 {
     const struct state *state = &test->before;
     u8 *frame = (u8 *)context->uc_mcontext.fpregs;
-    const u8 *vectors = (const u8 *)&state->vectors;
+    u8 software[SW_BYTES_END - SW_BYTES_AT]; // what Linux says about the frame
     u64 frame_bv;
     copy(&frame_bv, frame + 512, 8);
-    copy(frame, vectors, SW_BYTES_AT);
-    copy(frame + SW_BYTES_END, vectors + SW_BYTES_END, sizeof state->vectors - SW_BYTES_END);
-    frame_bv = (frame_bv & ~0xe7ull) | state->vectors.xstate_bv;
+    copy(software, frame + SW_BYTES_AT, sizeof software);
+    area_store(frame, &state->vectors);
+    copy(frame + SW_BYTES_AT, software, sizeof software);
+    frame_bv = (frame_bv & ~(u64)AREA_COMPONENTS) | state->vectors.xstate_bv;
     copy(frame + 512, &frame_bv, 8);
     for (unsigned i = 0; i < 16; i++)
         context->uc_mcontext.gregs[register_order[i]] = (greg_t)state->gpr[i];
@@ -88,6 +105,35 @@ static void load_state(const struct test *test, ucontext_t *context)
     context->uc_mcontext.gregs[REG_CSGSFS] = (greg_t)(code | stack << 48);
 }
 
+// Called without a C library: its thread is where FS pointed.
+static void arch_prctl(int code, u64 *address)
+{
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "0"((long)SYS_arch_prctl), "D"((long)code), "S"(address)
+                     : "rcx", "r11", "memory");
+    (void)result;
+}
+
+// The bases are given as the kernel itself gives them, by descriptor or with selector 0: one that does not know of
+// FSGSBASE takes a base that was written otherwise away at its next context switch.
+static void segments_enter(void)
+{
+    if (chain.segments) {
+        __asm__ volatile("mov %0, %%fs; mov %1, %%gs" : : "r"(LDT_FS), "r"(LDT_GS));
+        return;
+    }
+    arch_prctl(ARCH_SET_FS, (u64 *)FS_BASE);
+    arch_prctl(ARCH_SET_GS, (u64 *)GS_BASE);
+}
+
+static void segments_leave(void)
+{
+    if (chain.segments)
+        __asm__ volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0));
+    arch_prctl(ARCH_SET_FS, (u64 *)chain.fs_base);
+    arch_prctl(ARCH_SET_GS, (u64 *)chain.gs_base);
+}
+
 static void handler(int number, siginfo_t *info, void *opaque)
 {
     (void)number, (void)info;
@@ -95,12 +141,9 @@ static void handler(int number, siginfo_t *info, void *opaque)
     __asm__ volatile("push %0; popfq" : : "r"(0x202ull) : "cc", "memory"); // the frame does not restore ID and NT
     if (!chain.running) {
         copy(chain.registers, context->uc_mcontext.gregs, sizeof chain.registers);
-        chain.fs_base = _readfsbase_u64();
-        chain.gs_base = _readgsbase_u64();
-        _writefsbase_u64(FS_BASE);
-        _writegsbase_u64(GS_BASE);
+        segments_enter();
         chain.running = true;
-    } else {
+    } else if (!stray_fault(context)) {
         store_result(&chain.tests[chain.next++], context);
     }
     if (chain.next < chain.count) {
@@ -108,8 +151,7 @@ static void handler(int number, siginfo_t *info, void *opaque)
         return;
     }
     chain.running = false;
-    _writefsbase_u64(chain.fs_base);
-    _writegsbase_u64(chain.gs_base);
+    segments_leave();
     copy(context->uc_mcontext.gregs, chain.registers, sizeof chain.registers);
     u64 none = 0;
     u32 mxcsr = 0x1f80;
@@ -129,34 +171,61 @@ static void *map(u64 address, size_t bytes, int protection)
     return p;
 }
 
-static void ldt_set(unsigned entry, u64 base, unsigned limit, bool code)
+static void ldt_set(struct user_desc segment)
 {
-    struct user_desc segment = {
-        .entry_number = entry, .base_addr = (unsigned)base, .limit = limit,
-        .contents = code ? MODIFY_LDT_CONTENTS_CODE : 0, .useable = 1,
-    };
+    segment.useable = 1;
     if (syscall(SYS_modify_ldt, 1, &segment, sizeof segment) != 0) {
         perror("random: modify_ldt");
         exit(2);
     }
 }
 
+static sigjmp_buf probe;
+
+static void probe_failed(int number)
+{
+    (void)number;
+    siglongjmp(probe, 1);
+}
+
+// Not every kernel that runs 64-bit programs can: a paravirtualized one may have neither LDTs nor 32-bit code segments,
+// though modify_ldt succeeds.
+bool native_has_segments(void)
+{
+    struct sigaction action = {.sa_handler = probe_failed}, old;
+    struct user_desc segment = {.entry_number = LDT_GS >> 3, .base_addr = GS_BASE, .limit = 0xfffff,
+                                .limit_in_pages = 1, .seg_32bit = 1, .useable = 1};
+    if (syscall(SYS_modify_ldt, 1, &segment, sizeof segment) != 0)
+        return false;
+    sigaction(SIGSEGV, &action, &old);
+    bool failed = sigsetjmp(probe, 1) != 0;
+    if (!failed)
+        __asm__ volatile("mov %0, %%gs; mov %1, %%gs" : : "r"(LDT_GS), "r"(0));
+    sigaction(SIGSEGV, &old, NULL);
+    return !failed;
+}
+
 void native_create(unsigned bits)
 {
+    chain.segments = native_has_segments();
     chain.data = map(DATA_BASE, DATA_MAPPED, PROT_READ | PROT_WRITE);
     chain.code = map(CODE_BASE, CODE_REGION, PROT_READ | PROT_WRITE);
     chain.memory = malloc((size_t)BATCH * DATA_WRITABLE);
     chain.stack = malloc(STACK_BYTES);
     if (!chain.memory || !chain.stack)
         abort();
-    // 32-bit code addresses memory through segments; in 64-bit mode the selectors do not matter. Loading FS clears its
-    // base.
-    u64 fs_base = _readfsbase_u64();
-    __asm__ volatile("mov %0, %%fs; mov %0, %%gs; wrfsbase %1" : : "r"(USER_DS), "r"(fs_base));
     for (unsigned i = 0; i < LDT_CODES && bits == 16; i++)
-        ldt_set(i, CODE_BASE + ((u64)i << 16), 0xffff, true);
+        ldt_set((struct user_desc){.entry_number = i, .base_addr = (unsigned)CODE_BASE + (i << 16), .limit = 0xffff,
+                                   .contents = MODIFY_LDT_CONTENTS_CODE});
     if (bits == 16)
-        ldt_set(LDT_CODES, DATA_BASE, LDT_DATA_LIMIT, false);
+        ldt_set((struct user_desc){.entry_number = LDT_CODES, .base_addr = DATA_BASE, .limit = LDT_DATA_LIMIT});
+    if (!chain.segments)
+        return;
+    ldt_set((struct user_desc){.entry_number = LDT_FS >> 3, .base_addr = FS_BASE, .limit = 0xfffff,
+                               .limit_in_pages = 1, .seg_32bit = 1});
+    ldt_set((struct user_desc){.entry_number = LDT_GS >> 3, .base_addr = GS_BASE, .limit = 0xfffff,
+                               .limit_in_pages = 1, .seg_32bit = 1});
+    // 32-bit code addresses memory through segments; in 64-bit mode the selectors do not matter.
     __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(bits == 16 ? (int)LDT_DATA : (int)USER_DS));
 }
 
@@ -185,6 +254,8 @@ void native_run(struct test *tests, unsigned count)
     sigaltstack(&stack, &old_stack);
     for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
         sigaction(signals[i], &action, &old[i]);
+    arch_prctl(ARCH_GET_FS, &chain.fs_base);
+    arch_prctl(ARCH_GET_GS, &chain.gs_base);
     __asm__ volatile("int3" : : : "memory", "cc");
     for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
         sigaction(signals[i], &old[i], NULL);

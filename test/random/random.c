@@ -4,7 +4,6 @@
 //   random [--seed N] [--first N] [--cases N] [--class all|copy|stack|flow|string|state|system|vector|x87] [--bits 16|32|64]
 //          [--insns N] [--native] [--keep-going] [--verbose]
 #include <Zydis/Zydis.h>
-#include <cpuid.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,13 +123,9 @@ static bool parse(int argc, char **argv, struct options *o)
     return o->insns >= 1 && o->insns <= CASE_INSNS && optind == argc;
 }
 
-// The tester's states are in Intel's layout with all of AVX-512; elsewhere there is nothing to compare with.
-static bool host_fits(void)
+static const char *bits_name(unsigned bits)
 {
-    u32 eax, ebx, ecx, edx, low, high;
-    __cpuid_count(0xd, 7, eax, ebx, ecx, edx);
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 0xe7) == 0xe7 && ebx == offsetof(struct vectors, zmm16);
+    return bits == 0 ? "64-bit and 32-bit" : bits == 64 ? "64-bit" : bits == 32 ? "32-bit" : "16-bit";
 }
 
 static int finish(const struct run *run, double taken)
@@ -138,10 +133,10 @@ static int finish(const struct run *run, double taken)
     for (unsigned i = 0; i <= ZYDIS_MNEMONIC_MAX_VALUE; i++)
         if (run->by_mnemonic[i])
             printf("%8llu  %s\n", (unsigned long long)run->by_mnemonic[i], ZydisMnemonicGetString((ZydisMnemonic)i));
-    printf("random: class %s, seed %llu: %llu cases, %llu instructions, %llu ended in a fault, %llu differ; "
+    printf("random: class %s, %s, seed %llu: %llu cases, %llu instructions, %llu ended in a fault, %llu differ; "
            "%.0f cases/s\n",
-           class_name[run->options.class], (unsigned long long)run->options.seed, (unsigned long long)run->done,
-           (unsigned long long)run->insns, (unsigned long long)run->faulted, (unsigned long long)run->different,
+           class_name[run->options.class], bits_name(run->options.bits), (unsigned long long)run->options.seed,
+           (unsigned long long)run->done, (unsigned long long)run->insns, (unsigned long long)run->faulted, (unsigned long long)run->different,
            (double)run->done / taken);
     return run->different ? 1 : 0;
 }
@@ -151,9 +146,18 @@ int main(int argc, char **argv)
     static struct run run;
     if (!parse(argc, argv, &run.options))
         return 2;
-    if (!host_fits()) {
+    if (!area_init()) {
         printf("random: skipped: this host has no AVX-512\n");
         return 0;
+    }
+    run.options.intel = host_is_intel();
+    if (!native_has_segments()) {
+        if (run.options.bits != 0 && run.options.bits != 64) {
+            printf("random: skipped: this host's kernel has no 16-bit and 32-bit code segments\n");
+            return 0;
+        }
+        run.options.bits = 64;
+        run.options.paravirtual = true;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     run.tests = aligned_alloc(64, sizeof(struct test) * BATCH);

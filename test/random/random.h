@@ -31,9 +31,11 @@ enum { USER_CS32 = 0x23, USER_DS = 0x2b, USER_CS64 = 0x33 };
 // 16-bit code has segments of its own in an LDT, and a run has either it or the others: one code segment for each 64
 // KiB of the code region, and one data segment that begins with the data region and ends in its read-only page.
 enum { LDT_CODES = CODE_REGION >> 16, LDT_DATA = LDT_CODES << 3 | 7, LDT_DATA_LIMIT = DATA_WRITABLE + 0x7ff };
+// FS and GS, natively, where the host's kernel has LDTs.
+enum { LDT_FS = (LDT_CODES + 1) << 3 | 7, LDT_GS = (LDT_CODES + 2) << 3 | 7 };
 static inline u16 ldt_code(u64 rip) { return (u16)((rip - CODE_BASE) >> 16 << 3 | 7); }
 
-// The XSAVE area in standard format, as KVM_GET_XSAVE and signal frames have it.
+// What an XSAVE area holds, in standard format with Intel's offsets. area.c converts from and to the host's.
 struct vectors {
     u16 fcw, fsw;
     u8 ftw, reserved;
@@ -50,7 +52,8 @@ struct vectors {
     u8 zmm_high[16][32];
     u8 zmm16[16][64];
 } __attribute__((aligned(64)));
-static_assert(sizeof(struct vectors) == STATE_XSAVE, "Intel's offsets, checked against CPUID at the start");
+static_assert(sizeof(struct vectors) == STATE_XSAVE, "the end of AVX-512's state");
+#define AREA_COMPONENTS 0xe7u // x87, SSE, AVX, AVX-512
 
 struct state {
     struct vectors vectors;
@@ -73,6 +76,7 @@ struct test {
     u32 undefined;           // flags that no manual defines, at the end
     u32 undefined_once;      // and those somewhere on the way
     bool pointers;           // x87's pointers to code and data may be in memory
+    bool intel, paravirtual; // as in struct options
     struct state before, native, soft;
     u8 *native_memory;       // DATA_WRITABLE bytes, NULL: unchanged
 };
@@ -99,7 +103,9 @@ struct options {
     enum test_class class;
     unsigned bits;  // 64, 32, 16; 0: 64 and 32
     unsigned insns; // at most in a case
-    bool native_only, verbose, keep_going, unaligned;
+    bool native_only, verbose, keep_going;
+    bool paravirtual; // the host's kernel is (native.c)
+    bool intel;       // the host's processor is, as the virtual one
 };
 
 static inline u64 code_base(const struct test *test)
@@ -107,11 +113,23 @@ static inline u64 code_base(const struct test *test)
     return test->bits == 16 ? test->before.rip & ~0xffffull : 0;
 }
 
+// area.c: XSAVE areas of the host's layout, STATE_XSAVE bytes at most. False: the host does not have all components.
+bool area_init(void);
+void area_load(struct vectors *to, const void *area);
+void area_store(void *area, const struct vectors *from);
+
+// undefined.c; undefined: the flags that are so before the instruction
+u32 undefined_after(u32 undefined, const void *zydis_insn);
+bool unspecified(const void *zydis_insn, unsigned bits);
+bool host_is_intel(void);
+
 // generate.c
 void generate_memory(struct random *random, u8 data[DATA_MAPPED]);
 void generate_test(struct test *test, const struct options *options, u64 number, u64 rip);
 
-// native.c: maps the regions; runs tests and fills test->native and native_memory
+// native.c: maps the regions; runs tests and fills test->native and native_memory. A kernel without LDTs and 32-bit code
+// segments runs 64-bit cases only.
+bool native_has_segments(void);
 void native_create(unsigned bits);
 void native_set_memory(const u8 data[DATA_MAPPED]);
 void native_run(struct test *tests, unsigned count);

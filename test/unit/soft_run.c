@@ -187,12 +187,22 @@ static void test_changing_code(void **state)
     assert_int_equal(REG(RBX), 6);
 }
 
+// Any value is a stack pointer as long as nobody uses it. The loop is long enough to be interrupted by the host.
+GUEST_CODE(astray, "mov %rsp, %r13\nmov $0x98edb79bfa58b6de, %rsp\nmov $300000000, %rcx\n1: dec %rcx\njnz 1b\n"
+                   "mov (%rdi), %rax\nmov %rsp, %rbx\nmov %r13, %rsp\n");
+static void test_stack_pointer_astray(void **state)
+{
+    RUN(astray);
+    assert_int_equal(REG(RBX), 0x98edb79bfa58b6de);
+    assert_int_equal(REG(RCX), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_memory), cmocka_unit_test(test_flags_across_memory),
         cmocka_unit_test(test_loops_and_calls), cmocka_unit_test(test_bit_offsets), cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_changing_code),
+        cmocka_unit_test(test_changing_code), cmocka_unit_test(test_stack_pointer_astray),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,6 @@
 // VM entry: what the capability MSRs allow is accepted and what they do not is refused, bit by bit; the first failing
 // check is the one the manual names first; a good entry loads the guest, and the exit after it the host.
+#include "engine/soft/cpuid.h"
 #include "vmx_fixture.h"
 
 static u64 capability(struct fixture *f, u32 msr)
@@ -34,6 +35,23 @@ static u32 *control_field(struct vmcs *vmcs, enum vmx_control control)
     case CONTROL_EXIT: return &vmcs->exit_controls;
     default: return &vmcs->entry_controls;
     }
+}
+
+// A control of an instruction that the processor does not have does not exist either.
+static void test_controls_of_missing_instructions(void **state)
+{
+    struct fixture *f = *state;
+    u32 features = f->cpu->features;
+    f->cpu->features |= FEATURE_RDSEED;
+    assert_true(capability(f, 0x48b) >> 32 & CPU2_RDSEED);
+    f->cpu->features &= ~(u32)FEATURE_RDSEED;
+    assert_false(capability(f, 0x48b) >> 32 & CPU2_RDSEED);
+    vmcs_fill(f->vmcs);
+    f->vmcs->cpu_controls2 |= CPU2_RDSEED;
+    const char *failed = vmx_check_controls(f->cpu, f->vmcs);
+    assert_non_null(failed);
+    assert_non_null(strstr(failed, "reserved bits"));
+    f->cpu->features = features;
 }
 
 static void test_reserved_control_bits(void **state)
@@ -340,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_msrs, vmx_setup, vmx_teardown),
         cmocka_unit_test_setup_teardown(test_reserved_control_bits, vmx_setup, vmx_teardown),
+        cmocka_unit_test_setup_teardown(test_controls_of_missing_instructions, vmx_setup, vmx_teardown),
         cmocka_unit_test_setup_teardown(test_controls, vmx_setup, vmx_teardown),
         cmocka_unit_test_setup_teardown(test_host, vmx_setup, vmx_teardown),
         cmocka_unit_test_setup_teardown(test_guest, vmx_setup, vmx_teardown),

@@ -94,6 +94,8 @@ struct glue {
     const u8 *system;  // C executes a system instruction: R14 insn id
     const u8 *jump;    // R14 = linear target, flags in memory: through the jump cache
     const u8 *jump_end;
+    const u8 *resume;  // signal.c: goes on at resume_rip with RSP = resume_rsp
+    const u8 *resume_end;
 };
 
 struct code_cache {

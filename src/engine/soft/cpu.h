@@ -174,6 +174,9 @@ struct cpu {
     struct tlb *tlb;   // current context
     _Atomic u32 request; // enum cpu_request
     u32 site;          // fault site of the slow path in progress
+    u64 resume_rsp, resume_rip; // signal.c: what a signal interrupted
+    u32 stray_faults;  // in a row at resume_rip,
+    u64 stray_tsc;     // the last at
     u8 bounce[CPU_BOUNCE_BYTES + 64] __attribute__((aligned(64)));
 
     // Who it is.

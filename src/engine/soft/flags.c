@@ -123,8 +123,9 @@ void insn_pause(struct cpu *cpu, const struct insn *insn)
 // Stores are checked against translated code as they are made, so there is no prefetched code to drop.
 void insn_serialize(struct cpu *cpu, const struct insn *insn)
 {
-    (void)cpu;
     (void)insn;
+    if (!(cpu->features & FEATURE_SERIALIZE))
+        cpu_raise(cpu, VECTOR_UD);
 }
 
 // The guest's caches are the host's and coherent; there is nothing a guest can tell apart.

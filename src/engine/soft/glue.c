@@ -133,6 +133,13 @@ static void emit_jump_cache(struct emit *e, const u8 *exit)
     emit_jump(e, EMIT_ALWAYS, exit);
 }
 
+// Loads the guest's stack pointer behind the kernel's back (signal.c).
+static void emit_resume(struct emit *e)
+{
+    emit_gs(e, WIDTH64, X86_MOV_LOAD, RSP, CPU(resume_rsp));
+    jump_gs(e, CPU(resume_rip));
+}
+
 void glue_emit(struct code_cache *code)
 {
     struct emit *e = &code->emit;
@@ -151,5 +158,8 @@ void glue_emit(struct code_cache *code)
     code->glue.jump = emit_address(e);
     emit_jump_cache(e, code->glue.exit);
     code->glue.jump_end = emit_address(e);
+    code->glue.resume = emit_address(e);
+    emit_resume(e);
+    code->glue.resume_end = emit_address(e);
     assert(!e->full);
 }

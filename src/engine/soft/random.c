@@ -3,8 +3,6 @@
 #include "engine/soft/cpuid.h"
 #include "engine/soft/insn_random.h"
 
-enum { RDRAND_LEAF = 1, RDRAND_BIT = 30, RDSEED_LEAF = 7, RDSEED_BIT = 18 };
-
 static void random_result(struct cpu *cpu, const struct insn *insn, u64 value, bool ready)
 {
     gpr_write(cpu, insn->operand[0].reg, insn->operand_size, ready ? value : 0);
@@ -15,7 +13,7 @@ void insn_rdrand(struct cpu *cpu, const struct insn *insn)
 {
     u64 value;
     bool ready;
-    if (!cpu_has(cpu, RDRAND_LEAF, 0, CPUID_ECX, RDRAND_BIT))
+    if (!(cpu->features & FEATURE_RDRAND))
         cpu_raise(cpu, VECTOR_UD);
     __asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=qm"(ready) : : "cc");
     random_result(cpu, insn, value, ready);
@@ -25,7 +23,7 @@ void insn_rdseed(struct cpu *cpu, const struct insn *insn)
 {
     u64 value;
     bool ready;
-    if (!cpu_has(cpu, RDSEED_LEAF, 0, CPUID_EBX, RDSEED_BIT))
+    if (!(cpu->features & FEATURE_RDSEED))
         cpu_raise(cpu, VECTOR_UD);
     __asm__ volatile("rdseed %0; setc %1" : "=r"(value), "=qm"(ready) : : "cc");
     random_result(cpu, insn, value, ready);

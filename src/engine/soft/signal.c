@@ -3,6 +3,11 @@
 // the guest instruction by the block's sites, and makes the interrupted context go on at the block exit with the reason.
 // A request to stop arrives the same way, as a fault on reading through cpu->jump.
 //
+// A guest's stack pointer may be anything, and it is the host's while generated code runs. Some kernels cannot return to
+// a program whose RSP is not canonical: a paravirtualized one's host answers with #GP at whatever instruction is next,
+// after an interrupt or a signal. So a signal never returns with such an RSP, but to the glue, which loads it; and a #GP
+// with such an RSP is taken for one of the host's until it comes again and again at the same place and at once.
+//
 // Which vCPU a thread runs is thread-local because a signal handler has no other argument.
 #include "engine/soft/signal.h"
 
@@ -16,7 +21,7 @@
 #include "engine/soft/block.h"
 #include "engine/soft/gsbase.h"
 
-enum { SIGNAL_STACK_BYTES = 64 << 10, TRAP_PF = 14 };
+enum { SIGNAL_STACK_BYTES = 64 << 10, TRAP_GP = 13, TRAP_PF = 14, STRAY_FAULTS = 4, STRAY_TSC = 1 << 20 };
 
 static _Thread_local struct cpu *signal_cpu;
 
@@ -58,11 +63,47 @@ static bool locate(struct cpu *cpu, const ucontext_t *context)
     return true;
 }
 
+static bool canonical(u64 address) { return (u64)((s64)(address << 16) >> 16) == address; }
+
+static void resume(struct cpu *cpu, greg_t *regs)
+{
+    cpu->resume_rsp = (u64)regs[REG_RSP];
+    cpu->resume_rip = (u64)regs[REG_RIP];
+    regs[REG_RSP] = (greg_t)cpu->host_rsp;
+    regs[REG_RIP] = (greg_t)cpu->vm->code->glue.resume;
+}
+
+// Whether a #GP is the host's, not the instruction's; it is gone on with then.
+static bool resume_stray(struct cpu *cpu, greg_t *regs)
+{
+    const struct glue *glue = &cpu->vm->code->glue;
+    const u8 *host = (const u8 *)regs[REG_RIP];
+    if (regs[REG_TRAPNO] != TRAP_GP || canonical((u64)regs[REG_RSP]))
+        return false;
+    bool resuming = host >= glue->resume && host < glue->resume_end;
+    u64 now = __builtin_ia32_rdtsc();
+    bool same = (resuming || (u64)host == cpu->resume_rip) && now - cpu->stray_tsc < STRAY_TSC;
+    cpu->stray_tsc = now;
+    cpu->stray_faults = same ? cpu->stray_faults + 1 : 1;
+    if (cpu->stray_faults > STRAY_FAULTS) {
+        cpu->stray_faults = 0;
+        return false;
+    }
+    if (resuming)
+        regs[REG_RIP] = (greg_t)cpu->resume_rip;
+    resume(cpu, regs);
+    return true;
+}
+
 static bool handle(ucontext_t *context)
 {
     struct cpu *cpu = signal_cpu;
     greg_t *regs = context->uc_mcontext.gregs;
-    if (!cpu || !code_contains(cpu->vm->code, (const u8 *)regs[REG_RIP]) || !locate(cpu, context))
+    if (!cpu || !code_contains(cpu->vm->code, (const u8 *)regs[REG_RIP]))
+        return false;
+    if (resume_stray(cpu, regs))
+        return true;
+    if (!locate(cpu, context))
         return false;
     bool poll = regs[REG_TRAPNO] == TRAP_PF;
     if (poll && (u64)regs[REG_CR2] >= TLB_JUMPS * sizeof(struct tlb_jump))
@@ -70,6 +111,8 @@ static bool handle(ucontext_t *context)
     cpu->exit_kind = poll ? EXIT_POLL : EXIT_FAULT;
     cpu->exit_argument = (u32)regs[REG_TRAPNO];
     regs[REG_RIP] = (greg_t)cpu->vm->code->glue.exit;
+    if (!canonical((u64)regs[REG_RSP]))
+        resume(cpu, regs);
     return true;
 }
 

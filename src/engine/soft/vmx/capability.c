@@ -41,10 +41,29 @@ enum {
     MISC_VMWRITE_ANY = 1 << 29, MISC_INJECT_LENGTH_0 = 1 << 30,
 };
 
-static u64 capability(enum vmx_control control, bool exact)
+u32 vmx_control_may(const struct cpu *cpu, enum vmx_control control)
+{
+    static const struct { u32 feature, bit; } of_instructions[] = {
+        {FEATURE_RDTSCP | FEATURE_RDPID, CPU2_RDTSCP}, {FEATURE_INVPCID, CPU2_INVPCID}, {FEATURE_RDRAND, CPU2_RDRAND},
+        {FEATURE_RDSEED, CPU2_RDSEED}, {FEATURE_XSAVES, CPU2_XSAVES},
+    };
+    u32 may = vmx_control_bits[control].may;
+    for (unsigned i = 0; i < ARRAY_SIZE(of_instructions) && control == CONTROL_CPU2; i++)
+        if (!(cpu->features & of_instructions[i].feature))
+            may &= ~of_instructions[i].bit;
+    return may;
+}
+
+bool vmx_control_valid(const struct cpu *cpu, enum vmx_control control, u32 value)
 {
     const struct vmx_control_bits *bits = &vmx_control_bits[control];
-    return (u64)(bits->default1 | bits->may) << 32 | (exact ? bits->fixed1 : bits->default1);
+    return (value & bits->fixed1) == bits->fixed1 && !(value & ~(bits->default1 | vmx_control_may(cpu, control)));
+}
+
+static u64 capability(const struct cpu *cpu, enum vmx_control control, bool exact)
+{
+    const struct vmx_control_bits *bits = &vmx_control_bits[control];
+    return (u64)(bits->default1 | vmx_control_may(cpu, control)) << 32 | (exact ? bits->fixed1 : bits->default1);
 }
 
 bool vmx_msr_read(const struct cpu *cpu, u32 msr, u64 *value)
@@ -55,10 +74,10 @@ bool vmx_msr_read(const struct cpu *cpu, u32 msr, u64 *value)
     case 0x480: // IA32_VMX_BASIC: region size, memory type, INS/OUTS information, TRUE controls
         *value = VMCS_REVISION | (u64)VMCS_BYTES << 32 | (u64)BASIC_WRITE_BACK << 50 | 1ull << 54 | 1ull << 55;
         return true;
-    case 0x481: *value = capability(CONTROL_PIN, false); return true;
-    case 0x482: *value = capability(CONTROL_CPU, false); return true;
-    case 0x483: *value = capability(CONTROL_EXIT, false); return true;
-    case 0x484: *value = capability(CONTROL_ENTRY, false); return true;
+    case 0x481: *value = capability(cpu, CONTROL_PIN, false); return true;
+    case 0x482: *value = capability(cpu, CONTROL_CPU, false); return true;
+    case 0x483: *value = capability(cpu, CONTROL_EXIT, false); return true;
+    case 0x484: *value = capability(cpu, CONTROL_ENTRY, false); return true;
     case 0x485:
         *value = VMX_TIMER_SHIFT | MISC_STORES_LMA | MISC_HLT | MISC_WAIT_SIPI | MISC_CR3_TARGETS | MISC_VMWRITE_ANY |
                  MISC_INJECT_LENGTH_0;
@@ -68,15 +87,15 @@ bool vmx_msr_read(const struct cpu *cpu, u32 msr, u64 *value)
     case 0x488: *value = CR4_VMXE; return true;
     case 0x489: *value = cpu->cr4_allowed | CR4_VMXE; return true;
     case 0x48a: *value = vmcs_field_highest_index() << 1; return true;
-    case 0x48b: *value = capability(CONTROL_CPU2, false); return true;
+    case 0x48b: *value = capability(cpu, CONTROL_CPU2, false); return true;
     case 0x48c:
         *value = EPT_EXECUTE_ONLY | EPT_WALK_4 | EPT_UNCACHEABLE | EPT_WRITE_BACK | EPT_2M | EPT_1G | EPT_INVEPT |
                  EPT_ACCESSED_DIRTY | EPT_INVEPT_SINGLE | EPT_INVEPT_ALL | VPID_INVVPID | VPID_INVVPID_TYPES;
         return true;
-    case 0x48d: *value = capability(CONTROL_PIN, true); return true;
-    case 0x48e: *value = capability(CONTROL_CPU, true); return true;
-    case 0x48f: *value = capability(CONTROL_EXIT, true); return true;
-    case 0x490: *value = capability(CONTROL_ENTRY, true); return true;
+    case 0x48d: *value = capability(cpu, CONTROL_PIN, true); return true;
+    case 0x48e: *value = capability(cpu, CONTROL_CPU, true); return true;
+    case 0x48f: *value = capability(cpu, CONTROL_EXIT, true); return true;
+    case 0x490: *value = capability(cpu, CONTROL_ENTRY, true); return true;
     default: // 0x491: there are no VM functions
         return false;
     }

@@ -76,9 +76,9 @@ static const char *check_execution(struct cpu *cpu, const struct vmcs *vmcs)
 {
     u32 pin = vmcs->pin_controls, primary = vmcs->cpu_controls;
     u32 cpu2 = primary & CPU_SECONDARY ? vmcs->cpu_controls2 : 0;
-    REQUIRE(vmx_control_valid(CONTROL_PIN, pin), "27.2.1.1: pin-based controls, reserved bits");
-    REQUIRE(vmx_control_valid(CONTROL_CPU, primary), "27.2.1.1: primary processor-based controls, reserved bits");
-    REQUIRE(vmx_control_valid(CONTROL_CPU2, cpu2), "27.2.1.1: secondary processor-based controls, reserved bits");
+    REQUIRE(vmx_control_valid(cpu, CONTROL_PIN, pin), "27.2.1.1: pin-based controls, reserved bits");
+    REQUIRE(vmx_control_valid(cpu, CONTROL_CPU, primary), "27.2.1.1: primary processor-based controls, reserved bits");
+    REQUIRE(vmx_control_valid(cpu, CONTROL_CPU2, cpu2), "27.2.1.1: secondary processor-based controls, reserved bits");
     REQUIRE(vmcs->cr3_target_count <= VMX_CR3_TARGETS, "27.2.1.1: CR3-target count");
     if (primary & CPU_IO_BITMAPS)
         REQUIRE(vmx_physical_valid(cpu, vmcs->io_bitmap_a, PAGE_BYTES) &&
@@ -105,7 +105,7 @@ static bool check_msr_list(const struct cpu *cpu, u32 count, u64 address)
 static const char *check_exit(struct cpu *cpu, const struct vmcs *vmcs)
 {
     u32 exit = vmcs->exit_controls;
-    REQUIRE(vmx_control_valid(CONTROL_EXIT, exit), "27.2.1.2: VM-exit controls, reserved bits");
+    REQUIRE(vmx_control_valid(cpu, CONTROL_EXIT, exit), "27.2.1.2: VM-exit controls, reserved bits");
     REQUIRE(vmcs->pin_controls & PIN_PREEMPTION_TIMER || !(exit & EXIT_SAVE_TIMER),
             "27.2.1.2: the preemption timer is saved but not active");
     REQUIRE(check_msr_list(cpu, vmcs->exit_store_count, vmcs->exit_store), "27.2.1.2: VM-exit MSR-store address");
@@ -142,7 +142,7 @@ static const char *check_injection(const struct vmcs *vmcs)
 
 static const char *check_entry(struct cpu *cpu, const struct vmcs *vmcs)
 {
-    REQUIRE(vmx_control_valid(CONTROL_ENTRY, vmcs->entry_controls), "27.2.1.3: VM-entry controls, reserved bits");
+    REQUIRE(vmx_control_valid(cpu, CONTROL_ENTRY, vmcs->entry_controls), "27.2.1.3: VM-entry controls, reserved bits");
     const char *failed = check_injection(vmcs);
     if (failed)
         return failed;

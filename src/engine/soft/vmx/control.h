@@ -9,17 +9,16 @@ enum vmx_control { CONTROL_PIN, CONTROL_CPU, CONTROL_CPU2, CONTROL_EXIT, CONTROL
 struct vmx_control_bits {
     u32 default1; // read as 1 by the old capability MSR (SDM 3D appendix A.2)
     u32 fixed1;   // must really be 1: the TRUE capability MSR
-    u32 may;      // implemented, free to be 0 or 1
+    u32 may;      // implemented, free to be 0 or 1; vmx_control_may
 };
 
 extern const struct vmx_control_bits vmx_control_bits[CONTROL_COUNT];
 
+// What may be set on this processor: not the controls of instructions that its CPUID does not show.
+u32 vmx_control_may(const struct cpu *cpu, enum vmx_control control);
+
 // Whether the value sets only what may, and all that must be set.
-static inline bool vmx_control_valid(enum vmx_control control, u32 value)
-{
-    const struct vmx_control_bits *bits = &vmx_control_bits[control];
-    return (value & bits->fixed1) == bits->fixed1 && !(value & ~(bits->default1 | bits->may));
-}
+bool vmx_control_valid(const struct cpu *cpu, enum vmx_control control, u32 value);
 
 // EPT and VPID capabilities (SDM 3D appendix A.10).
 enum { EPT_EXECUTE_ONLY = 1 << 0, EPT_WALK_4 = 1 << 6, EPT_UNCACHEABLE = 1 << 8, EPT_WRITE_BACK = 1 << 14,
