@@ -36,7 +36,7 @@ char *value_text_copy(const char *text)
     return memcpy(value_allocate(bytes), text, bytes);
 }
 
-static char *value_vtext(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static char *value_vtext(const char *format, va_list arguments)
 {
     char *text = NULL;
     if (vasprintf(&text, format, arguments) < 0)
