@@ -13,6 +13,7 @@
 
 #include "machine/cpuid.h"
 #include "machine/vcpu_state.h"
+#include "worker/host.h"
 #include "worker/vm.h"
 #include "worker/vm_devices.h"
 
@@ -227,6 +228,18 @@ static int vm_sync_directory(const char *path, struct error *error)
     return result;
 }
 
+// The state remembers what the disks have; they must not forget it in a power failure that the state survives.
+static int vm_sync_disks(struct vm *vm, struct error *error)
+{
+    for (unsigned i = 0; i < vm->host->disk_count; i++) {
+        int result = vm->host->disks[i].readonly ? 0 : disk_flush(&vm->host->disks[i]);
+        if (result < 0)
+            return error_set(error, "cannot save '%s': disk '%s' cannot be synced: %s", vm->options->name,
+                             vm->options->disks[i].path, strerror(-result));
+    }
+    return 0;
+}
+
 static int vm_save_new(struct vm *vm, const char *path, const char *fresh, struct error *error)
 {
     // Whoever reads it reads the guest's memory.
@@ -234,6 +247,8 @@ static int vm_save_new(struct vm *vm, const char *path, const char *fresh, struc
     if (fd < 0)
         return vm_file_error(fresh, "cannot be created", error);
     int result = vm_save(vm, fd, error);
+    if (!result)
+        result = vm_sync_disks(vm, error);
     if (!result && fsync(fd))
         result = vm_file_error(fresh, "cannot be synced", error);
     close(fd);
