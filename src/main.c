@@ -4,6 +4,7 @@
 
 #include "base/types.h"
 #include "base/version.h"
+#include "service/daemon.h"
 #include "worker/run.h"
 #include "worker/status.h"
 #include "worker/suggest.h"
@@ -19,6 +20,7 @@ static int command_version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"run", "run one VM in this terminal; its exit status is the command's", run_main},
+    {"daemon", "keep the records of VMs and carry out cmdlets", daemon_main},
     {"--help", "print this and end", command_help},
     {"--version", "print the version and end", command_version},
 };

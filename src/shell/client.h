@@ -1,0 +1,24 @@
+// The user's end of the service's API: finds the service, starts it if there is none, sends requests, and hands over what
+// comes back as it comes.
+#pragma once
+
+#include "base/error.h"
+#include "cmdlet/request.h"
+
+struct client;
+
+// The socket is place_socket's, unless `socket` names one. Nothing is connected yet.
+struct client *client_create(const char *socket);
+void client_destroy(struct client *client);
+
+// Carries a request out; returns when the service is done with it. Whatever goes wrong, the connection's own troubles
+// included, is told as an error of the reply. `start`: a service that is not there is started.
+void client_invoke(struct client *client, const struct request *request, const struct reply *reply, bool start);
+// Ends the client_invoke that is under way in another thread, or that a signal handler interrupts.
+void client_cancel(struct client *client);
+
+// What the service happens to do, a line of JSON each, until `heard` returns false. -1 with the reason.
+int client_listen(struct client *client, bool (*heard)(void *context, const char *line), void *context,
+                  struct error *error);
+// POST /v1/host/stop: all VMs do what their AutomaticStopAction says. No service: nothing runs that it could stop.
+int client_stop_vms(struct client *client, struct error *error);
