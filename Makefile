@@ -13,11 +13,11 @@ CC ?= gcc
 SAN ?=
 BUILD ?= build$(if $(SAN),-san)
 
-CPPFLAGS += -Isrc -D_GNU_SOURCE
+CPPFLAGS += -Isrc -D_GNU_SOURCE -isystem /usr/include/libnl3
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
   -Wall -Wextra -Wshadow -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wpointer-arith -Werror
-LDLIBS += -lZydis -lslirp -lseccomp -ljansson -levent -lsqlite3 -pthread
+LDLIBS += -lZydis -lslirp -lseccomp -ljansson -levent -lsqlite3 -lnl-route-3 -lnl-3 -pthread
 ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined

@@ -16,6 +16,7 @@
 #include "base/place.h"
 #include "cmdlet/value.h"
 #include "service/log.h"
+#include "service/nesting.h"
 #include "service/service.h"
 #include "service/supervise.h"
 #include "service/vhd.h"
@@ -167,23 +168,14 @@ static int power_config(struct service *service, const struct vm_record *record,
     return 0;
 }
 
-// What the documents exclude, said at the start, because each alone is a setting that may be had.
+// What excludes nested virtualization is said at the start, because each alone is a setting that may be had.
 static int power_exclusions(struct service *service, const struct vm_record *draft, struct error *error)
 {
     struct host_record host;
     service_host(service, &host);
     const bool locked = host.device_guard_lock;
     record_host_free(&host);
-    if (!draft->expose_virtualization_extensions)
-        return 0;
-    if (locked)
-        return error_set(error, "this host has Device Guard enabled and cannot expose virtualization extensions to its "
-                         "virtual machines: turn one of the two off");
-    if (draft->vbs_enabled && !draft->vbs_opt_out)
-        return error_set(error, "virtualization based security is enabled in it, and so it cannot have nested "
-                         "virtualization at the same time: Set-VMSecurity -VirtualizationBasedSecurityOptOut $true, or "
-                         "Set-VMProcessor -ExposeVirtualizationExtensions $false");
-    return 0;
+    return nesting_refuses_start(draft, locked, error) ? -1 : 0;
 }
 
 int power_start(struct vm *vm, struct vm_record *draft, struct error *error)

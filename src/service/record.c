@@ -160,6 +160,16 @@ static void record_texts_free(void *record, const struct record_column *columns)
         }
 }
 
+void record_columns_copy(void *to, const void *from, const struct record_column *columns)
+{
+    static const size_t sizes[] = {[RECORD_TEXT] = sizeof(char *), [RECORD_INT] = sizeof(s64), [RECORD_BOOL] = sizeof(bool)};
+    for (const struct record_column *column = columns; column->name; column++)
+        memcpy((char *)to + column->offset, (const char *)from + column->offset, sizes[column->type]);
+    record_texts_copy(to, columns);
+}
+
+void record_columns_free(void *record, const struct record_column *columns) { record_texts_free(record, columns); }
+
 void record_vm_defaults(struct vm_record *record)
 {
     record_text_set(&record->version, VERSION_DEFAULT);

@@ -111,6 +111,10 @@ extern const struct record_column record_drive_columns[];
 extern const struct record_column record_adapter_columns[];
 extern const struct record_column record_host_columns[];
 
+// Any struct that a column table describes.
+void record_columns_copy(void *to, const void *from, const struct record_column *columns); // `to` holds nothing yet
+void record_columns_free(void *record, const struct record_column *columns);               // its texts
+
 void record_text_set(char **text, const char *value); // frees what was there; NULL is allowed
 void record_vm_defaults(struct vm_record *record);    // of a zeroed one: Hyper-V's
 void record_vm_copy(struct vm_record *to, const struct vm_record *from);

@@ -16,6 +16,7 @@
 #include "cmdlet/value.h"
 #include "service/event.h"
 #include "service/log.h"
+#include "service/network.h"
 #include "service/power.h"
 #include "service/store.h"
 #include "service/vm_room.h"
@@ -359,9 +360,11 @@ int service_host_set(struct service *service, const struct host_record *host, st
     return result;
 }
 
+enum { MAC_TRIES = 1 << 16 }; // more adapters than that are not of this host
+
 static bool mac_taken(struct service *service, const char *mac)
 {
-    bool taken = false;
+    bool taken = network_host_has_mac(service, mac);
     for (size_t i = 0; i < service->count && !taken; i++) {
         struct vm *vm = service->vms[i];
         pthread_mutex_lock(&vm->data);
@@ -380,11 +383,13 @@ int service_mac(struct service *service, char mac[static 13], struct error *erro
     const u64 room = most >= least ? most - least + 1 : 1;
     int result = -1;
     error->text[0] = 0;
-    for (u64 tries = 0; tries < room && result < 0; tries++) {
-        snprintf(mac, 13, "%012llx", (unsigned long long)(least + (u64)host->mac_next % room) & 0xffffffffffff);
+    for (u64 tries = 0; tries < room && tries < MAC_TRIES; tries++) {
+        snprintf(mac, 13, "%012llX", (unsigned long long)(least + (u64)host->mac_next % room) & 0xffffffffffff);
         host->mac_next = (host->mac_next + 1) % (s64)room;
-        if (!mac_taken(service, mac))
-            result = store_host_save(service->store, host, error);
+        if (mac_taken(service, mac))
+            continue;
+        result = store_host_save(service->store, host, error);
+        break;
     }
     if (result < 0 && !error->text[0])
         error_set(error, "the host's range of addresses, %s to %s, is used up: Set-VMHost -MacAddressMaximum widens it",

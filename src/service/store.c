@@ -374,6 +374,41 @@ static int store_select(struct store *store, struct error *error, void (*row)(vo
     return result;
 }
 
+int store_record_save(struct store *store, const char *table, const struct record_column *columns, const void *record,
+                      struct error *error)
+{
+    pthread_mutex_lock(&store->lock);
+    const int result = record_upsert(store, table, columns, columns[0].name, record, NULL, NULL, error);
+    pthread_mutex_unlock(&store->lock);
+    return result;
+}
+
+struct record_visit {
+    const struct record_column *columns;
+    size_t bytes;
+    void (*each)(void *context, const void *record);
+    void *context;
+};
+
+static void record_visit(void *context, sqlite3_stmt *statement)
+{
+    struct record_visit *visit = context;
+    void *record = value_allocate(visit->bytes);
+    record_fetch(statement, visit->columns, record);
+    visit->each(visit->context, record);
+    record_columns_free(record, visit->columns);
+    free(record);
+}
+
+int store_record_each(struct store *store, const char *table, const struct record_column *columns, size_t bytes,
+                      void (*each)(void *context, const void *record), void *context, struct error *error)
+{
+    struct record_visit visit = {columns, bytes, each, context};
+    char rest[64];
+    snprintf(rest, sizeof rest, "%s ORDER BY rowid", table);
+    return store_select(store, error, record_visit, &visit, columns, rest, NULL);
+}
+
 // --- Loading ---------------------------------------------------------------------------------------------------------
 struct records {
     struct vm_record **items;

@@ -1,5 +1,5 @@
-// Configuration versions of VMs: Hyper-V's, and nidus's own above them. A VM keeps the version it was made with; what it
-// can have goes by it, so that a VM of an old version behaves as the documents of its time say.
+// Configuration versions of VMs: Hyper-V's, and nidus's own above them. A VM keeps the version it was made with; what
+// it can have goes by it, so that a VM of an old version behaves as the documents of its time say.
 #pragma once
 
 #include "base/types.h"

@@ -44,6 +44,7 @@ int vhd_convert(const char *path, const char *to, enum vhd_type type, u64 block,
                 void (*progress)(void *context, int percent), void *context, struct error *error);
 int vhd_merge(const char *path, const char *into, struct error *error); // into NULL: the parent
 int vhd_set_parent(const char *path, const char *parent, bool ignore_size, struct error *error);
+int vhd_remove(const char *path, struct error *error); // unless it is in use
 int vhd_check(const char *path, struct error *error); // the file and all its parents can be used
 
 // Whether a process has the file open as a disk; `owner` gets its description. False if not, or if it cannot be told.

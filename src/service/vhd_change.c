@@ -263,3 +263,10 @@ int vhd_set_parent(const char *path, const char *parent, bool ignore_size, struc
                                  "--",       path,     NULL};
     return vhd_tool(words, error) < 0 ? error_prefix(error, "'%s'", path) : 0;
 }
+
+int vhd_remove(const char *path, struct error *error)
+{
+    if (vhd_idle(path, error) < 0)
+        return -1;
+    return unlink(path) < 0 ? error_set(error, "'%s': %s", path, strerror(errno)) : 0;
+}

@@ -115,8 +115,6 @@ static const struct parameter remove_mapping_parameters[] = {
     {0},
 };
 
-static const struct parameter no_parameters[] = {{0}};
-
 #define CHANGES (CMDLET_SHOULD_PROCESS | CMDLET_CHANGES)
 
 static const struct cmdlet cmdlets[] = {
@@ -175,12 +173,6 @@ static const struct cmdlet cmdlets[] = {
      .flags = CHANGES | CMDLET_CONFIRM,
      .synopsis = "Removes port mappings.",
      .examples = {{"Remove-NetNatStaticMapping -StaticMappingID 0 -Confirm:$false", "Removes the first one."}}},
-    {.name = "Get-NetNatSession",
-     .module = "NetNat",
-     .parameters = no_parameters,
-     .output = "NetNatSession",
-     .synopsis = "Gets the connections that NATs translate right now.",
-     .examples = {{"Get-NetNatSession", "Shows them."}}},
     {0},
 };
 
@@ -214,18 +206,6 @@ static const struct property mapping_properties[] = {
     {0},
 };
 
-static const struct property session_properties[] = {
-    {"NatName", PROPERTY_STRING, NULL, "the NAT"},
-    {"Protocol", PROPERTY_STRING, NULL, "TCP, UDP, ICMP"},
-    {"InternalSourceAddress", PROPERTY_STRING, NULL, "the VM's address"},
-    {"InternalSourcePort", PROPERTY_INT, NULL, "its port"},
-    {"ExternalDestinationAddress", PROPERTY_STRING, NULL, "whom it speaks to"},
-    {"ExternalDestinationPort", PROPERTY_INT, NULL, "the port there"},
-    {"ExternalSourceAddress", PROPERTY_STRING, NULL, "as whom"},
-    {"ExternalSourcePort", PROPERTY_INT, NULL, "from which port"},
-    {0},
-};
-
 static const struct class classes[] = {
     {.name = "NetNat", .full_name = "MSFT_NetNat", .key = "Name", .display = "Name", .properties = nat_properties},
     {.name = "NetNatStaticMapping",
@@ -233,10 +213,6 @@ static const struct class classes[] = {
      .key = "StaticMappingID",
      .display = "StaticMappingID",
      .properties = mapping_properties},
-    {.name = "NetNatSession",
-     .full_name = "MSFT_NetNatSession",
-     .display = "InternalSourceAddress",
-     .properties = session_properties},
     {0},
 };
 

@@ -1,9 +1,9 @@
 // The host: Get-VMHost, Set-VMHost.
-#include <ctype.h>
-#include <string.h>
+#include <strings.h>
 #include <sys/sysinfo.h>
 
 #include "base/version.h"
+#include "service/mac.h"
 #include "service/object/object.h"
 #include "service/version.h"
 
@@ -40,29 +40,20 @@ static void host_put(struct call *call)
 
 static void get_host(struct call *call) { host_put(call); }
 
-// Twelve hexadecimal digits, with or without - or : between them; lower case into `mac`.
-static bool mac_take(struct call *call, const char *name, char **mac)
+static bool mac_take(struct call *call, const char *name, char **text)
 {
-    const char *text = call_string(call, name, NULL);
-    char digits[13];
-    size_t count = 0;
-    if (!text)
+    const char *given = call_string(call, name, NULL);
+    u8 mac[MAC_BYTES] = {0};
+    char normal[MAC_TEXT];
+    if (!given)
         return true;
-    for (const char *c = text; *c && count < 13; c++)
-        if (isxdigit((unsigned char)*c)) {
-            if (count < 12)
-                digits[count] = (char)tolower((unsigned char)*c);
-            count++;
-        } else if (*c != '-' && *c != ':') {
-            count = 13;
-        }
-    if (count != 12) {
-        call_error(call, CATEGORY_INVALID_ARGUMENT, "InvalidParameter", text,
-                   "'%s' is no network address. One looks like 00155D020600.", text);
+    if (!mac_read(given, mac)) {
+        call_error(call, CATEGORY_INVALID_ARGUMENT, "InvalidParameter", given,
+                   "'%s' is no network address. One looks like 00155D020600.", given);
         return false;
     }
-    digits[12] = 0;
-    record_text_set(mac, digits);
+    mac_write(mac, normal);
+    record_text_set(text, normal);
     return true;
 }
 
@@ -89,7 +80,7 @@ static void set_host(struct call *call)
     service_host(call->service, &host);
     if (mac_take(call, "MacAddressMinimum", &host.mac_minimum) && mac_take(call, "MacAddressMaximum", &host.mac_maximum)) {
         host_take(call, &host);
-        if (strcmp(host.mac_minimum, host.mac_maximum) > 0)
+        if (strcasecmp(host.mac_minimum, host.mac_maximum) > 0)
             call_error(call, CATEGORY_INVALID_ARGUMENT, "InvalidParameter", NULL,
                        "The first address, %s, is above the last one, %s.", host.mac_minimum, host.mac_maximum);
         else if (service_host_set(call->service, &host, &error) < 0)

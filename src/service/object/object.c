@@ -11,13 +11,28 @@
 #include "service/vm_room.h"
 
 // One line a noun, in the order of the cmdlet table.
-extern const struct handler object_vm[], object_vm_power[], object_firmware[], object_host[];
+extern const struct handler object_vm[], object_vm_power[], object_firmware[], object_host[], object_processor[],
+    object_memory[], object_security[], object_vhd[], object_drive[], object_port[], object_adapter[], object_port_rule[],
+    object_switch[], object_nat[], object_ip[], object_version[], object_nested[];
 
 const struct handler *const object_handlers[] = {
     object_vm,
     object_vm_power,
     object_firmware,
     object_host,
+    object_processor,
+    object_memory,
+    object_security,
+    object_vhd,
+    object_drive,
+    object_port,
+    object_adapter,
+    object_port_rule,
+    object_switch,
+    object_nat,
+    object_ip,
+    object_version,
+    object_nested,
     NULL,
 };
 
@@ -44,7 +59,7 @@ void object_run(struct call *call)
                    call->request->cmdlet->name);
 }
 
-// --- Parameters -------------------------------------------------------------------------------------------------------
+// --- Parameters ------------------------------------------------------------------------------------------------------
 struct value *call_value(const struct call *call, const char *name) { return value_get(call->request->parameters, name); }
 
 bool call_has(const struct call *call, const char *name) { return call_value(call, name); }
@@ -107,7 +122,7 @@ bool call_take_text(const struct call *call, const char *name, char **member)
     return true;
 }
 
-// --- Which VMs --------------------------------------------------------------------------------------------------------
+// --- Which VMs -------------------------------------------------------------------------------------------------------
 static void vm_list_add(struct vm_list *list, struct vm *vm) // takes the reference over
 {
     for (size_t i = 0; i < list->count; i++)
@@ -219,7 +234,7 @@ static void call_vms_named(struct call *call, struct vm_list *list, const char *
 void call_vms(struct call *call, struct vm_list *list) { call_vms_named(call, list, "Name"); }
 void call_vms_of_parts(struct call *call, struct vm_list *list) { call_vms_named(call, list, NULL); }
 
-// --- Errors -----------------------------------------------------------------------------------------------------------
+// --- Errors ----------------------------------------------------------------------------------------------------------
 static void call_tell(struct call *call, enum error_category category, const char *id, const char *exception,
                       const char *target, const char *message)
 {
@@ -237,6 +252,12 @@ static char *text_of(const char *format, va_list arguments)
     return text;
 }
 
+// Hyper-V's module throws its own exceptions; the network modules are CIM's.
+static const char *call_exception(const struct call *call)
+{
+    return strcmp(call->request->cmdlet->module, "Hyper-V") ? "CimException" : "VirtualizationException";
+}
+
 void call_error(struct call *call, enum error_category category, const char *id, const char *target, const char *format,
                 ...)
 {
@@ -244,7 +265,7 @@ void call_error(struct call *call, enum error_category category, const char *id,
     va_start(arguments, format);
     char *message = text_of(format, arguments);
     va_end(arguments);
-    call_tell(call, category, id, "VirtualizationException", target, message);
+    call_tell(call, category, id, call_exception(call), target, message);
     free(message);
 }
 
@@ -347,7 +368,7 @@ bool call_should(struct call *call, const char *operation, const char *target)
     return !call->request->what_if;
 }
 
-// --- Output -----------------------------------------------------------------------------------------------------------
+// --- Output ----------------------------------------------------------------------------------------------------------
 void call_put(struct call *call, struct value *object)
 {
     call->reply->output(call->reply->context, object);
@@ -381,7 +402,7 @@ struct value *call_part(struct call *call, const char *type, const struct vm_rec
     return object;
 }
 
-// --- Changes ----------------------------------------------------------------------------------------------------------
+// --- Changes ---------------------------------------------------------------------------------------------------------
 struct vm_record *call_change(struct call *call, struct vm *vm, const char *operation)
 {
     struct vm_record *draft = vm_change_begin(vm);

@@ -46,7 +46,7 @@ extern const struct handler *const object_handlers[];
 void object_run(struct call *call);      // finds the handler of call->request and runs it
 bool object_knows(const char *cmdlet); // whether there is one
 
-// --- Parameters, as bound: of the types of the cmdlet's row ----------------------------------------------------------
+// --- Parameters, as bound: of the types of the cmdlet's row ---------------------------------------------
 bool call_has(const struct call *call, const char *name);
 struct value *call_value(const struct call *call, const char *name); // borrowed; NULL: not given
 bool call_switch(const struct call *call, const char *name);         // false: not given
@@ -59,7 +59,7 @@ bool call_take_int(const struct call *call, const char *name, s64 *member);
 bool call_take_bool(const struct call *call, const char *name, bool *member);
 bool call_take_text(const struct call *call, const char *name, char **member); // "" becomes NULL
 
-// --- Which VMs are meant ---------------------------------------------------------------------------------------------
+// --- Which VMs are meant --------------------------------------------------------------------------------
 struct vm_list {
     struct vm **items;
     size_t count;
@@ -73,7 +73,7 @@ void call_vms(struct call *call, struct vm_list *list);
 void call_vms_of_parts(struct call *call, struct vm_list *list);
 void vm_list_free(struct vm_list *list);
 
-// --- Errors, in the families of Hyper-V's module ---------------------------------------------------------------------
+// --- Errors, in the families of Hyper-V's module --------------------------------------------------------
 __attribute__((format(printf, 5, 6))) void call_error(struct call *call, enum error_category category, const char *id,
                                                       const char *target, const char *format, ...);
 // "'lab' failed to modify device 'Processor'. (Virtual machine ID ...)": a setting that cannot be had. `device` is
@@ -101,7 +101,7 @@ void call_progress(struct call *call, const char *activity, const char *status, 
 // -Verbose says the same and returns true.
 bool call_should(struct call *call, const char *operation, const char *target);
 
-// --- Output ----------------------------------------------------------------------------------------------------------
+// --- Output ---------------------------------------------------------------------------------------------
 void call_put(struct call *call, struct value *object); // takes the reference over
 // An object of a part of a VM, with Id, VMId, VMName, ComputerName, IsDeleted and the checkpoint's zeros, as far as its
 // class has them.
@@ -110,13 +110,13 @@ struct value *object_of_vm(struct service *service, const struct vm_view *view);
 // A text that may be NULL, as an empty string.
 struct value *object_text(const char *text);
 
-// --- Changes ---------------------------------------------------------------------------------------------------------
+// --- Changes --------------------------------------------------------------------------------------------
 // ShouldProcess and vm_change_begin in one. NULL: told, nothing is held.
 struct vm_record *call_change(struct call *call, struct vm *vm, const char *operation);
 bool call_commit(struct call *call, struct vm *vm, struct vm_record *draft); // false: told, nothing was changed
 void call_cancel(struct call *call, struct vm *vm, struct vm_record *draft);
 
-// --- A running VM's worker -------------------------------------------------------------------------------------------
+// --- A running VM's worker ------------------------------------------------------------------------------
 struct json_t;
 // Sends a command of control.h and waits for its answer: `arguments` (borrowed, may be NULL) are its members. The result
 // is the caller's; NULL with the reason in `error`: the worker refused, or does not answer.

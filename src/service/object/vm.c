@@ -14,7 +14,7 @@
 
 enum { NAME_BYTES = 100 };
 
-// --- A VM as an object ------------------------------------------------------------------------------------------------
+// --- A VM as an object -----------------------------------------------------------------------------------------------
 static const char *vm_extension(const struct control_status *status)
 {
     return !strcmp(status->nested_extension, "vmx") ? "VT-x" : !strcmp(status->nested_extension, "svm") ? "AMD-V" : "None";
@@ -119,7 +119,7 @@ static void get_vm(struct call *call)
     vm_list_free(&list);
 }
 
-// --- New-VM -----------------------------------------------------------------------------------------------------------
+// --- New-VM ----------------------------------------------------------------------------------------------------------
 static bool name_good(struct call *call, const char *name)
 {
     if (name[0] && strlen(name) <= NAME_BYTES && !strpbrk(name, "\n\r\t"))
@@ -263,7 +263,7 @@ static void new_vm(struct call *call)
     free(disk);
 }
 
-// --- Set-VM, Rename-VM ------------------------------------------------------------------------------------------------
+// --- Set-VM, Rename-VM -----------------------------------------------------------------------------------------------
 // What may only be changed while there is no guest that has seen it.
 static bool set_needs_off(const struct call *call)
 {
@@ -364,7 +364,7 @@ static void rename_vm(struct call *call)
     vm_list_free(&list);
 }
 
-// --- Remove-VM --------------------------------------------------------------------------------------------------------
+// --- Remove-VM -------------------------------------------------------------------------------------------------------
 static void remove_one(struct call *call, struct vm *vm)
 {
     struct vm_record *draft = call_change(call, vm, "Remove-VM");
