@@ -246,7 +246,7 @@ struct cpu {
     bool running;            // counted in vm->running (world.h)
     u64 thread;              // the one that called KVM_RUN last, for its signal stack
     u8 *signal_stack;
-    u8 *gsbase_trap;         // gsbase.c
+    u8 *gs_trap;             // where gs points when the host's kernel has forgotten it (gsbase.c)
     u32 pauses;              // PAUSE instructions executed
     bool leave;              // the run loop returns to the caller of KVM_RUN when set
     int leave_result;

@@ -1,24 +1,26 @@
-// The host's gs base while generated code runs: where the current context's window is.
+// Changing the gs base that generated code finds its context by (gsbase.c).
 #pragma once
-
-#include <signal.h>
-#include <ucontext.h>
 
 #include "engine/soft/cpu.h"
 
-// How the base is changed on this host, from the best way to the worst.
 enum gsbase_way {
-    GSBASE_ANNOUNCED, // WRGSBASE, and the kernel keeps what it sets
-    GSBASE_TRAPPED,   // WRGSBASE, and the kernel loses it when it switches threads
-    GSBASE_SYSCALL,   // arch_prctl
+    GSBASE_CALL,  // arch_prctl: always right
+    GSBASE_PLAIN, // WRGSBASE: the kernel keeps what it wrote
+    GSBASE_TRAP,  // WRGSBASE: the kernel forgets what it wrote whenever it schedules the thread
 };
 
-enum gsbase_way gsbase_probe(void); // after signal_install
+// What this host offers. SIGILL must be signal.c's already (signal_install).
+enum gsbase_way gsbase_probe(void);
 
-// KVM_RUN begins on this thread, for the first time or after another. False: no memory for the trap.
-bool gsbase_thread(struct cpu *cpu);
+// KVM_RUN begins on this thread.
+void gsbase_enter(struct cpu *cpu);
+
+// The gs base of the calling thread, which runs `cpu`, becomes `window`.
 void gsbase_set(struct cpu *cpu, u8 *window);
-void gsbase_release(struct cpu *cpu); // when the vCPU goes
 
-// In the signal handler: true if the fault was ours and the instruction is to be run again. `cpu`: the thread's, or NULL.
-bool gsbase_recover(struct cpu *cpu, const siginfo_t *info, ucontext_t *context);
+// Signal handlers. Whether the fault at `address` of generated code was one of a base that the kernel forgot; the base is right
+// again then, and the instruction may run once more.
+bool gsbase_trapped(struct cpu *cpu, u64 address);
+
+// Signal handlers: where an illegal instruction at `rip` goes on, or 0 when it is not the probe's.
+u64 gsbase_illegal(u64 rip);

@@ -231,7 +231,8 @@ static void run_wait(struct cpu *cpu)
         syscall(SYS_futex, &cpu->request, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
     atomic_store(&cpu->waiting, false);
     world_enter(cpu);
-    cpu->published = NULL; // the base may be lost: setting it costs less than the fault that would tell (gsbase.c)
+    if (cpu->vm->gsbase == GSBASE_TRAP)
+        cpu->published = NULL; // to write the base again is cheaper than the fault to come
 }
 
 // Nothing is half done that only KVM_RUN knows of: an instruction that has its device's answer, a VM exit that is due, what
@@ -340,6 +341,7 @@ int run_vcpu(struct cpu *cpu)
         cpu_request(cpu, REQUEST_LEAVE);
     world_enter(cpu);
     signal_thread_enter(cpu);
+    gsbase_enter(cpu);
     cpu->published = NULL;
     int result = mmio_complete(cpu) ? 0 : run_loop(cpu);
     if (result == -EINTR)

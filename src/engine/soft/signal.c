@@ -1,7 +1,8 @@
 // Re-encoded instructions fault on the host exactly where they would fault in the guest: #DE, #MF, #XM, the #GP of a
 // misaligned MOVAPS, #UD. The host kernel turns that into a signal; the handler here turns it back into the guest's exception: it finds
 // the guest instruction by the block's sites, and makes the interrupted context go on at the block exit with the reason.
-// A request to stop arrives the same way, as a fault on reading through cpu->jump.
+// A request to stop arrives the same way, as a fault on reading through cpu->jump, and so does a gs base that the host's kernel
+// has forgotten (gsbase.c).
 //
 // A guest's stack pointer may be anything, and it is the host's while generated code runs. Some kernels cannot return to
 // a program whose RSP is not canonical: a paravirtualized one's host answers with #GP at whatever instruction is next,
@@ -73,25 +74,34 @@ static void resume(struct cpu *cpu, greg_t *regs)
     regs[REG_RIP] = (greg_t)cpu->vm->code->glue.resume;
 }
 
+static bool resuming(const struct cpu *cpu, const u8 *host)
+{
+    return host >= cpu->vm->code->glue.resume && host < cpu->vm->code->glue.resume_end;
+}
+
+// The instruction that was interrupted is the next one, or the one that it was resuming at.
+static void resume_again(struct cpu *cpu, greg_t *regs)
+{
+    if (resuming(cpu, (const u8 *)regs[REG_RIP]))
+        regs[REG_RIP] = (greg_t)cpu->resume_rip;
+    resume(cpu, regs);
+}
+
 // Whether a #GP is the host's, not the instruction's; it is gone on with then.
 static bool resume_stray(struct cpu *cpu, greg_t *regs)
 {
-    const struct glue *glue = &cpu->vm->code->glue;
     const u8 *host = (const u8 *)regs[REG_RIP];
     if (regs[REG_TRAPNO] != TRAP_GP || canonical((u64)regs[REG_RSP]))
         return false;
-    bool resuming = host >= glue->resume && host < glue->resume_end;
     u64 now = __builtin_ia32_rdtsc();
-    bool same = (resuming || (u64)host == cpu->resume_rip) && now - cpu->stray_tsc < STRAY_TSC;
+    bool same = (resuming(cpu, host) || (u64)host == cpu->resume_rip) && now - cpu->stray_tsc < STRAY_TSC;
     cpu->stray_tsc = now;
     cpu->stray_faults = same ? cpu->stray_faults + 1 : 1;
     if (cpu->stray_faults > STRAY_FAULTS) {
         cpu->stray_faults = 0;
         return false;
     }
-    if (resuming)
-        regs[REG_RIP] = (greg_t)cpu->resume_rip;
-    resume(cpu, regs);
+    resume_again(cpu, regs);
     return true;
 }
 
@@ -99,10 +109,20 @@ static bool handle(ucontext_t *context)
 {
     struct cpu *cpu = signal_cpu;
     greg_t *regs = context->uc_mcontext.gregs;
+    u64 probed = gsbase_illegal((u64)regs[REG_RIP]);
+    if (UNLIKELY(probed)) {
+        regs[REG_RIP] = (greg_t)probed;
+        return true;
+    }
     if (!cpu || !code_contains(cpu->vm->code, (const u8 *)regs[REG_RIP]))
         return false;
     if (resume_stray(cpu, regs))
         return true;
+    if (regs[REG_TRAPNO] == TRAP_PF && gsbase_trapped(cpu, (u64)regs[REG_CR2])) {
+        if (!canonical((u64)regs[REG_RSP]))
+            resume_again(cpu, regs);
+        return true;
+    }
     if (!locate(cpu, context))
         return false;
     bool poll = regs[REG_TRAPNO] == TRAP_PF;
@@ -118,8 +138,9 @@ static bool handle(ucontext_t *context)
 
 static void handler(int number, siginfo_t *info, void *context)
 {
+    (void)info;
     int saved = errno;
-    if (!gsbase_recover(signal_cpu, info, context) && !handle(context))
+    if (!handle(context))
         signal(number, SIG_DFL); // the fault happens again and ends the process as it should
     errno = saved;
 }
@@ -142,8 +163,6 @@ void signal_thread_enter(struct cpu *cpu)
     if (cpu->thread == thread)
         return;
     cpu->thread = thread;
-    if (!gsbase_thread(cpu))
-        cpu->vm->gsbase = GSBASE_SYSCALL; // slower, and needs no memory
     if (!cpu->signal_stack) {
         void *stack = mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         cpu->signal_stack = stack == MAP_FAILED ? NULL : stack;

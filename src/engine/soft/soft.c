@@ -47,9 +47,10 @@ static int soft_open(const struct engine_config *config, struct engine_vm **out,
     pthread_cond_init(&vm->resumed, NULL);
     pthread_cond_init(&vm->stopped, NULL);
     int result = signal_install();
-    vm->gsbase = (u8)gsbase_probe();
-    if (!result)
+    if (!result) {
+        vm->gsbase = gsbase_probe();
         result = code_create(vm);
+    }
     if (result) {
         code_destroy(vm);
         free(vm);
@@ -255,7 +256,7 @@ static void soft_vcpu_destroy(struct engine_vcpu *vcpu)
     if (cpu->run)
         munmap(cpu->run, RUN_AREA_BYTES);
     signal_stack_release(cpu);
-    gsbase_release(cpu);
+    window_unmap(cpu->gs_trap);
     window_destroy_cpu(cpu);
 }
 
@@ -265,6 +266,9 @@ static int soft_vcpu_start(struct cpu *cpu)
     if (run == MAP_FAILED)
         return -errno;
     cpu->run = run;
+    cpu->gs_trap = window_reserve();
+    if (!cpu->gs_trap)
+        return -errno;
     int result = tlb_create(cpu);
     if (!result)
         result = lapic_create(cpu);

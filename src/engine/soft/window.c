@@ -45,6 +45,12 @@ u8 *window_map(const struct cpu *cpu)
     return window;
 }
 
+u8 *window_reserve(void)
+{
+    u8 *window = mmap(NULL, WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return window == MAP_FAILED ? NULL : window;
+}
+
 void window_unmap(u8 *window)
 {
     if (window)

@@ -15,3 +15,6 @@ void window_destroy_cpu(struct cpu *cpu);
 // touched.
 u8 *window_map(const struct cpu *cpu); // NULL with errno
 void window_unmap(u8 *window);
+
+// Addresses as many as a window has, at which every access faults (gsbase.c). window_unmap gives them back.
+u8 *window_reserve(void); // NULL with errno
