@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli), for whatever is written now and read back later, perhaps by somebody else. It finds accidents, not
-// malice.
+// CRC-32C (Castagnoli), for whatever is written now and read back later, perhaps by somebody else. It finds accidents,
+// not malice.
 #pragma once
 
 #include "base/types.h"

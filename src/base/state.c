@@ -1,5 +1,5 @@
-// See state.h. Tables nest one level or two, as deep as their authors nest structs; nothing read from a stream decides how
-// far any loop here goes.
+// See state.h. Tables nest one level or two, as deep as their authors nest structs; nothing read from a stream decides
+// how far any loop here goes.
 #include "base/state.h"
 
 #include <inttypes.h>
@@ -55,8 +55,8 @@ static int state_check(const struct state_field *field, const u8 *from, struct e
         u64 value = 0;
         memcpy(&value, from + (size_t)i * field->size, field->size);
         if (value < field->least || value > field->most)
-            return error_set(error, "%s is %" PRIu64 ", beyond its range of %" PRIu64 " to %" PRIu64, field->name, value,
-                             field->least, field->most);
+            return error_set(error, "%s is %" PRIu64 ", beyond its range of %" PRIu64 " to %" PRIu64, field->name,
+                             value, field->least, field->most);
     }
     return 0;
 }
@@ -88,12 +88,12 @@ int state_load(const struct state_section *section, u32 version, void *object, c
                struct error *error)
 {
     if (!version || version > section->version)
-        return error_set(error, "the state of %s has version %u; this nidus knows those up to %u", section->name, version,
-                         section->version);
+        return error_set(error, "the state of %s has version %u; this nidus knows those up to %u", section->name,
+                         version, section->version);
     size_t wanted = state_bytes(section, version);
     if (bytes != wanted)
-        return error_set(error, "the state of %s has %zu bytes, not the %zu of version %u", section->name, bytes, wanted,
-                         version);
+        return error_set(error, "the state of %s has %zu bytes, not the %zu of version %u", section->name, bytes,
+                         wanted, version);
     if (!state_fields_load(section->fields, section->field_count, version, object, from, error) ||
         (section->post_load && section->post_load(object, error)))
         return error_prefix(error, "the state of %s", section->name);

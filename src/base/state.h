@@ -1,6 +1,6 @@
-// The vocabulary of saved state. A part says beside its code, in one table, which members of its struct are state; the same
-// table writes them and reads them back, so that the two cannot drift apart. What is read may come from anybody: each
-// integer is held to the range its table names before it is stored, and `post_load` checks what no range can say.
+// The vocabulary of saved state. A part says beside its code, in one table, which members of its struct are state; the
+// same table writes them and reads them back, so that the two cannot drift apart. What is read may come from anybody:
+// each integer is held to the range its table names before it is stored, and `post_load` checks what no range can say.
 //
 //     static const struct state_field pit_state_fields[] = {
 //         STATE_BOOL(struct pit, out0),
@@ -10,8 +10,8 @@
 //     const struct state_section pit_state = STATE_SECTION("pit", 1, pit_state_fields, .post_load = pit_loaded);
 //
 // A member that is derived (a pointer, a cache) is not named and is made anew by `post_load`; a member that is the
-// host's (a wire, a lock) is not named and stays. On the wire an integer is little-endian and as wide as its member, one
-// after the other in the table's order, without gaps.
+// host's (a wire, a lock) is not named and stays. On the wire an integer is little-endian and as wide as its member,
+// one after the other in the table's order, without gaps.
 #pragma once
 
 #include "base/error.h"
@@ -35,9 +35,9 @@ struct state_section {
     u32 field_count;
     // Optional. Before the fields are written: brings what is not in them into them.
     void (*pre_save)(void *object);
-    // Optional. After all fields were read and found in range: -1 with the reason if together they are no state the object
-    // can be in, else derives the rest. The object is one that was just created and reset. After -1 nothing happens to it
-    // but destruction.
+    // Optional. After all fields were read and found in range: -1 with the reason if together they are no state the
+    // object can be in, else derives the rest. The object is one that was just created and reset. After -1 nothing
+    // happens to it but destruction.
     int (*post_load)(void *object, struct error *error);
 };
 

@@ -362,8 +362,9 @@ static int pci_restore_check(const struct pci_function *function, const struct p
     for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
         u8 fixed = (u8)~function->writable[i] & (i == STATUS ? (u8)~STATUS_INTX : 0xFF);
         if ((function->config[i] ^ state->config[i]) & fixed)
-            return error_set(error, "slot %u has the PCI function \"%s\" and had another (configuration byte 0x%x is 0x%x, "
-                                    "was 0x%x)", function->slot, function->name, i, function->config[i], state->config[i]);
+            return error_set(error, "slot %u has the PCI function \"%s\" and had another (configuration byte 0x%x is "
+                                    "0x%x, was 0x%x)", function->slot, function->name, i, function->config[i],
+                             state->config[i]);
     }
     return 0;
 }

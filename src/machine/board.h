@@ -92,7 +92,8 @@ size_t board_console_receive(struct board *board, const u8 *bytes, size_t count)
 void board_power_button(struct board *board);
 
 // Stops guest time and everything that moves by itself: timers, the console's input, the power button, which all wait.
-// The vCPUs are outside KVM_RUN and the attached functions are quiet, until after board_resume. Pausing twice is pausing.
+// The vCPUs are outside KVM_RUN and the attached functions are quiet, until after board_resume. Pausing twice is
+// pausing.
 void board_pause(struct board *board);
 void board_resume(struct board *board);
 

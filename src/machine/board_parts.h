@@ -1,5 +1,5 @@
-// The board's insides, shared by its two files: board.c, which puts the parts together and runs them, and board_state.c,
-// which stops them, saves them and restores them.
+// The board's insides, shared by its two files: board.c, which puts the parts together and runs them, and
+// board_state.c, which stops them, saves them and restores them.
 #pragma once
 
 #include <stdatomic.h>

@@ -15,7 +15,8 @@ enum { CPUID_ENTRIES = 256 };
 // Adjusts the engine's table (of at most CPUID_ENTRIES entries) for processor `id`.
 void cpuid_adjust(struct kvm_cpuid2 *table, const struct cpuid_config *config, unsigned id);
 
-// Asks the engine and adjusts: what a processor of this VM shows on this host. The caller frees it; NULL with the reason.
+// Asks the engine and adjusts: what a processor of this VM shows on this host. The caller frees it; NULL with the
+// reason.
 struct kvm_cpuid2 *cpuid_make(const struct engine *engine, struct engine_vm *vm, const struct cpuid_config *config,
                               unsigned id, struct error *error);
 

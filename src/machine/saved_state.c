@@ -46,7 +46,8 @@ static int writer_write(struct state_writer *writer, struct iovec *parts, unsign
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
-            return error_set(error, "the state cannot be written: %s", put ? strerror(errno) : "nothing is taken any more");
+            return error_set(error, "the state cannot be written: %s",
+                             put ? strerror(errno) : "nothing is taken any more");
         writer->bytes += (u64)put;
         size_t done = (size_t)put;
         while (count && done >= parts->iov_len) {
@@ -276,8 +277,8 @@ int state_reader_take_bytes(struct state_reader *reader, const char *name, unsig
     if (reader_next(reader, error))
         return -1;
     if (strcmp(reader->name, name) != 0 || reader->instance != instance)
-        return error_set(error, "the VM has \"%s\" (%u) where the saved one has \"%s\" (%u): give it the same parts", name,
-                         instance, reader->name, reader->instance);
+        return error_set(error, "the VM has \"%s\" (%u) where the saved one has \"%s\" (%u): give it the same parts",
+                         name, instance, reader->name, reader->instance);
     reader->waiting = false;
     return 0;
 }
@@ -300,9 +301,11 @@ static int reader_run(const struct state_reader *reader, struct memory *memory, 
     if (!run.pages || run.pages > SAVED_STATE_RUN_PAGES || run.zero > 1 ||
         reader->bytes != sizeof run + (run.zero ? 0 : bytes))
         return error_set(error, "a run of guest memory does not have the length it says");
-    bool fits = run.gpa % PAGE_BYTES == 0 && (run.zero ? memory_fill(memory, run.gpa, 0, bytes)
-                                                       : memory_write(memory, run.gpa, reader->data + sizeof run, bytes));
-    return fits ? 0 : error_set(error, "the saved VM has memory at %#lx, where this one has none", (unsigned long)run.gpa);
+    const u8 *pages = reader->data + sizeof run;
+    bool fits = run.gpa % PAGE_BYTES == 0 &&
+                (run.zero ? memory_fill(memory, run.gpa, 0, bytes) : memory_write(memory, run.gpa, pages, bytes));
+    return fits ? 0
+                : error_set(error, "the saved VM has memory at %#lx, where this one has none", (unsigned long)run.gpa);
 }
 
 int state_reader_take_memory(struct state_reader *reader, struct memory *memory, struct error *error)

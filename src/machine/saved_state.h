@@ -1,7 +1,7 @@
 // The stream a VM's state travels in: to a file (Save-VM, checkpoints) or through a socket to another process (live
-// migration). A magic number and a version, then sections, each with its name, an instance (a slot, a processor), its own
-// version, its length and a check sum over all of it. Sections come in the order in which the writer's calls were made, and
-// the reader makes the same calls: what else is there, or is not, is an error that names it.
+// migration). A magic number and a version, then sections, each with its name, an instance (a slot, a processor), its
+// own version, its length and a check sum over all of it. Sections come in the order in which the writer's calls were
+// made, and the reader makes the same calls: what else is there, or is not, is an error that names it.
 //
 // Guest memory is a series of such sections, a run of pages in each; pages that are zero are left out. They are written
 // from where they lie, so that a VM of any size is saved with a buffer of one section.

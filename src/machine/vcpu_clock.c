@@ -13,7 +13,8 @@ static int clock_offset(const struct engine *engine, struct engine_vcpu *vcpu, u
     return engine->vcpu_ioctl(vcpu, request, &attribute);
 }
 
-static int clock_msr(const struct engine *engine, struct engine_vcpu *vcpu, unsigned long request, u32 index, u64 *value)
+static int clock_msr(const struct engine *engine, struct engine_vcpu *vcpu, unsigned long request, u32 index,
+                     u64 *value)
 {
     union {
         struct kvm_msrs msrs;
@@ -41,7 +42,8 @@ int vcpu_clock_stop(struct vcpu_clock *clock, const struct engine *engine, struc
     return result;
 }
 
-int vcpu_clock_start(const struct vcpu_clock *clock, const struct engine *engine, struct engine_vcpu *vcpu, u64 host_tsc)
+int vcpu_clock_start(const struct vcpu_clock *clock, const struct engine *engine, struct engine_vcpu *vcpu,
+                     u64 host_tsc)
 {
     u64 offset = clock->tsc - host_tsc, tsc = clock->tsc, deadline = clock->deadline;
     int result = clock_offset(engine, vcpu, KVM_SET_DEVICE_ATTR, &offset);

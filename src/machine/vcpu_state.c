@@ -51,10 +51,11 @@ static int part_save(const struct vcpu_state *state, const struct vcpu_part *par
     int result = state->engine->vcpu_ioctl(state->vcpu, part->get, content);
     bool none = result == -ENOTTY && part->optional;
     if (result < 0 && !none)
-        result = error_set(error, "processor %u: the %s engine does not tell its %s: %s", state->id, state->engine->name,
-                           part->words, strerror(-result));
+        result = error_set(error, "processor %u: the %s engine does not tell its %s: %s", state->id,
+                           state->engine->name, part->words, strerror(-result));
     else
-        result = state_writer_put_bytes(writer, part->name, state->id, VCPU_VERSION, content, none ? 0 : part->bytes, error);
+        result = state_writer_put_bytes(writer, part->name, state->id, VCPU_VERSION, content, none ? 0 : part->bytes,
+                                        error);
     free(content);
     return result;
 }
@@ -67,7 +68,8 @@ static int part_restore(const struct vcpu_state *state, const struct vcpu_part *
     if (part->optional && !reader->bytes)
         return 0;
     if (reader->version != VCPU_VERSION || reader->bytes != part->bytes)
-        return error_set(error, "processor %u: the saved %s are of a form this nidus does not know", state->id, part->words);
+        return error_set(error, "processor %u: the saved %s are of a form this nidus does not know", state->id,
+                         part->words);
     int result = state->engine->vcpu_ioctl(state->vcpu, part->set, reader->data);
     return result < 0 ? vcpu_refused(state, part->words, result, error) : 0;
 }
@@ -148,8 +150,8 @@ static bool msr_is_listed(const struct kvm_msr_list *list, u32 index)
     return false;
 }
 
-static int msr_restore(const struct vcpu_state *state, const struct kvm_msr_list *list, const struct kvm_msr_entry *saved,
-                       bool first, struct error *error)
+static int msr_restore(const struct vcpu_state *state, const struct kvm_msr_list *list,
+                       const struct kvm_msr_entry *saved, bool first, struct error *error)
 {
     struct kvm_msr_entry set = *saved, now = {.index = saved->index};
     if (!msr_wanted(saved->index, first) || !msr_is_listed(list, saved->index))
@@ -212,7 +214,8 @@ static int nested_restore(const struct vcpu_state *state, struct state_reader *r
     if (known) // its own length is what an engine goes by
         memcpy(&nested, reader->data, sizeof nested);
     if (!known || nested.size != reader->bytes)
-        return error_set(error, "processor %u: the saved nested state is of a form this nidus does not know", state->id);
+        return error_set(error, "processor %u: the saved nested state is of a form this nidus does not know",
+                         state->id);
     int result = state->engine->vcpu_ioctl(state->vcpu, KVM_SET_NESTED_STATE, reader->data);
     return result < 0 ? vcpu_refused(state, "nested state", result, error) : 0;
 }

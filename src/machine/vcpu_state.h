@@ -1,5 +1,5 @@
-// A processor in a saved state: all that the engine keeps of it, in KVM's words, and its time (vcpu_clock.h). The vCPU is
-// outside KVM_RUN, which was left with immediate_exit.
+// A processor in a saved state: all that the engine keeps of it, in KVM's words, and its time (vcpu_clock.h). The vCPU
+// is outside KVM_RUN, which was left with immediate_exit.
 #pragma once
 
 #include "engine/engine.h"

@@ -18,7 +18,8 @@ int virtio_state_save(struct virtio_pci *pci, struct state_writer *writer, struc
     if (!result)
         result = state_writer_put(writer, &virtio_pci_section, slot, &saved, error);
     for (unsigned i = 0; !result && i < virtio->type->queues; i++)
-        result = state_writer_put(writer, &virtqueue_section, virtio_state_queue(pci, i), &saved.device.queues[i], error);
+        result = state_writer_put(writer, &virtqueue_section, virtio_state_queue(pci, i), &saved.device.queues[i],
+                                  error);
     if (!result && virtio->type->state) {
         pthread_mutex_lock(&virtio->lock);
         result = state_writer_put(writer, virtio->type->state, slot, virtio, error);
@@ -39,7 +40,8 @@ int virtio_state_restore(struct virtio_pci *pci, struct board *board, struct sta
     if (!result)
         result = state_reader_take(reader, &virtio_pci_section, slot, &saved, error);
     for (unsigned i = 0; !result && i < virtio->type->queues; i++)
-        result = state_reader_take(reader, &virtqueue_section, virtio_state_queue(pci, i), &saved.device.queues[i], error);
+        result = state_reader_take(reader, &virtqueue_section, virtio_state_queue(pci, i), &saved.device.queues[i],
+                                   error);
     if (!result)
         result = virtio_pci_restore(pci, &saved, error);
     if (!result && virtio->type->state) {

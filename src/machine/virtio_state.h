@@ -1,5 +1,5 @@
-// A virtio device in a saved state: its PCI function, transport and status, queues, and what its type has besides. While
-// the device is paused and no vCPU runs.
+// A virtio device in a saved state: its PCI function, transport and status, queues, and what its type has besides.
+// While the device is paused and no vCPU runs.
 #pragma once
 
 #include "machine/board.h"

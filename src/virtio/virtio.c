@@ -204,8 +204,8 @@ void virtio_save(struct virtio *virtio, struct virtio_state *state)
 static int virtio_restore_check(const struct virtio *virtio, const struct virtio_state *state, struct error *error)
 {
     if (state->driver_features & ~virtio->features)
-        return error_set(error, "virtio %s: its driver uses features (0x%lx) that this device does not have: is its back "
-                                "end another?", virtio->type->name,
+        return error_set(error, "virtio %s: its driver uses features (0x%lx) that this device does not have: is its "
+                                "back end another?", virtio->type->name,
                          (unsigned long)(state->driver_features & ~virtio->features));
     for (unsigned i = 0; i < virtio->type->queues; i++) {
         u16 size = state->queues[i].size;

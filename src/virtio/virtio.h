@@ -55,9 +55,10 @@ struct virtio_type {
     // Around each sleep: what else to wait for, and what came of it. NULL: only the doorbell.
     void (*prepare)(struct virtio *virtio, struct pollset *set);
     void (*dispatch)(struct virtio *virtio, const struct pollset *set);
-    // Saved state beside that of status and queues (base/state.h); its object is the device's struct, of which the `virtio`
-    // must then be the first member. Saved and loaded while paused, with the lock held; `reset` was called before loading.
-    // What was taken and not returned is not saved: between rounds of the thread a device holds no chain. NULL: nothing.
+    // Saved state beside that of status and queues (base/state.h); its object is the device's struct, of which the
+    // `virtio` must then be the first member. Saved and loaded while paused, with the lock held; `reset` was called
+    // before loading. What was taken and not returned is not saved: between rounds of the thread a device holds no
+    // chain. NULL: nothing.
     const struct state_section *state;
     // The driver is gone (with the lock held, on any thread): forget what it asked for. NULL: nothing to forget.
     void (*reset)(struct virtio *virtio);

@@ -244,8 +244,8 @@ static int blk_loaded(void *object, struct error *error)
     const struct virtio_blk *blk = object;
     if (blk->saved_capacity == blk->configuration.capacity)
         return 0;
-    return error_set(error, "the disk has %lu sectors of 512 bytes, and had %lu when the VM was saved: give it the same",
-                     (unsigned long)blk->configuration.capacity, (unsigned long)blk->saved_capacity);
+    return error_set(error, "the disk has %lu sectors of 512 bytes, and had %lu when the VM was saved: give it the "
+                            "same", (unsigned long)blk->configuration.capacity, (unsigned long)blk->saved_capacity);
 }
 
 static const struct state_field blk_fields[] = {

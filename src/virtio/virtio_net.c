@@ -242,7 +242,8 @@ static void net_destroy(struct virtio *virtio)
     free(net);
 }
 
-// The address is the guest's for good, whatever the VM's adapter is called now. Frames that wait are lost, as on a wire.
+// The address is the guest's for good, whatever the VM's adapter is called now. Frames that wait are lost, as on a
+// wire.
 static const struct state_field net_fields[] = {
     STATE_ARRAY(struct virtio_net, configuration.mac),
     STATE_FIELD(struct virtio_net, configuration.status),

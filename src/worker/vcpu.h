@@ -22,8 +22,8 @@ struct vcpu {
     struct vcpu_clock clock; // while the VM is paused
 };
 
-// vCPU threads and pausing: each thread brings its processor to a state that can be looked at, waits until all have, and
-// does so once more, for what the others sent it meanwhile. Under vm->lock.
+// vCPU threads and pausing: each thread brings its processor to a state that can be looked at, waits until all have,
+// and does so once more, for what the others sent it meanwhile. Under vm->lock.
 struct vcpu_meeting {
     pthread_cond_t changed;
     unsigned threads;          // that run or wait here

@@ -49,9 +49,9 @@ struct vm *vm_create(const struct run_options *options, const struct engine *eng
 // Loads what the VM boots: up to the moment before the first instruction.
 int vm_load(struct vm *vm, struct error *error);
 
-// Takes over the state of another VM's vm_save from `fd` (blocking, read to the state's end). The VM must have been created
-// with the same parts; the error says which differ. It is paused afterwards, and goes on with vm_start and vm_resume, in
-// any order. After -1 it is only good for vm_destroy.
+// Takes over the state of another VM's vm_save from `fd` (blocking, read to the state's end). The VM must have been
+// created with the same parts; the error says which differ. It is paused afterwards, and goes on with vm_start and
+// vm_resume, in any order. After -1 it is only good for vm_destroy.
 int vm_restore(struct vm *vm, int fd, struct error *error);
 int vm_restore_file(struct vm *vm, const char *path, struct error *error);
 
@@ -60,15 +60,16 @@ int vm_start(struct vm *vm, struct error *error);
 void vm_stop(struct vm *vm);
 void vm_destroy(struct vm *vm);
 
-// Pausing. One thread calls these, and it is no vCPU's. A paused VM stands still: no processor is in the engine, no device
-// touches memory or the board, guest time (TSC, timers) does not pass, and what comes from outside (input, the power
-// button, ballooning) waits. -1 if the VM has ended meanwhile or the engine fails. Pausing what is paused does nothing, as
-// does resuming what runs. A VM that is paused may be stopped.
+// Pausing. One thread calls these, and it is no vCPU's. A paused VM stands still: no processor is in the engine, no
+// device touches memory or the board, guest time (TSC, timers) does not pass, and what comes from outside (input, the
+// power button, ballooning) waits. -1 if the VM has ended meanwhile or the engine fails. Pausing what is paused does
+// nothing, as does resuming what runs. A VM that is paused may be stopped.
 int vm_pause(struct vm *vm, struct error *error);
 int vm_resume(struct vm *vm, struct error *error);
 
-// Writes all of a paused VM's state. vm_save_file makes a file of it, which is complete or, whatever happens to the process
-// meanwhile, not there: what was at `path` stays until then. The VM is as it was and may be resumed, also after -1.
+// Writes all of a paused VM's state. vm_save_file makes a file of it, which is complete or, whatever happens to the
+// process meanwhile, not there: what was at `path` stays until then. The VM is as it was and may be resumed, also after
+// -1.
 int vm_save(struct vm *vm, int fd, struct error *error);
 int vm_save_file(struct vm *vm, const char *path, struct error *error);
 

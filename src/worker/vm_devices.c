@@ -112,7 +112,8 @@ int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, str
     return 0;
 }
 
-int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader, struct error *error)
+int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader,
+                       struct error *error)
 {
     for (unsigned i = 0; i < devices->count; i++)
         if (virtio_state_restore(devices->functions[i], board, reader, error))

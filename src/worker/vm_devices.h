@@ -16,6 +16,7 @@ void vm_devices_pause(struct vm_devices *devices); // until vm_devices_resume, n
 void vm_devices_resume(struct vm_devices *devices);
 unsigned vm_devices_count(const struct vm_devices *devices);
 int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, struct error *error); // while paused
-int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader, struct error *error);
+int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader,
+                       struct error *error);
 void vm_devices_stop(struct vm_devices *devices);    // afterwards none touches guest memory or the board
 void vm_devices_destroy(struct vm_devices *devices); // after the board

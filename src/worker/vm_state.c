@@ -1,6 +1,6 @@
-// The saved state of a whole VM (vm.h): what it is made of, guest memory, processors, board, devices, in this order. What
-// it is made of comes first and is compared, so that somebody who gives the VM other parts is told which, before anything
-// is taken over.
+// The saved state of a whole VM (vm.h): what it is made of, guest memory, processors, board, devices, in this order.
+// What it is made of comes first and is compared, so that somebody who gives the VM other parts is told which, before
+// anything is taken over.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -68,19 +68,20 @@ static int vm_parts_compare(const struct vm_parts *saved, const struct vm_parts 
         return error_set(error, "it has %" PRIu64 " KiB of memory, and this VM %" PRIu64 ": --memory %" PRIu64 "K",
                          saved->memory_bytes >> 10, here->memory_bytes >> 10, saved->memory_bytes >> 10);
     if (saved->cpus != here->cpus)
-        return error_set(error, "it has %u processors, and this VM %u: --cpus %u", saved->cpus, here->cpus, saved->cpus);
+        return error_set(error, "it has %u processors, and this VM %u: --cpus %u", saved->cpus, here->cpus,
+                         saved->cpus);
     if (saved->nested != here->nested)
         return error_set(error, "hypervisors can%s run in it, and can%s in this VM: --nested %s",
                          saved->nested ? "" : "not", here->nested ? "" : "not", saved->nested ? "on" : "off");
     if (saved->debug_exit != here->debug_exit)
-        return error_set(error, "it was started with%s --debug-exit, and this VM with%s", saved->debug_exit ? "" : "out",
-                         here->debug_exit ? "" : "out");
+        return error_set(error, "it was started with%s --debug-exit, and this VM with%s",
+                         saved->debug_exit ? "" : "out", here->debug_exit ? "" : "out");
     if (saved->devices != here->devices)
         return error_set(error, "it has %u virtio devices, and this VM %u: give it the same with --disk and --net",
                          saved->devices, here->devices);
     if (vm_tsc_differs(saved->tsc_khz, here->tsc_khz))
-        return error_set(error, "its time-stamp counter runs at %u kHz, and this host's at %u: restore it on a host with "
-                                "the same clock", saved->tsc_khz, here->tsc_khz);
+        return error_set(error, "its time-stamp counter runs at %u kHz, and this host's at %u: restore it on a host "
+                                "with the same clock", saved->tsc_khz, here->tsc_khz);
     return 0;
 }
 
@@ -115,8 +116,8 @@ static int vm_cpuid_compare(const struct kvm_cpuid2 *here, const struct state_re
         if (saved.function == entry->function && vm_cpuid_is_clock(entry->function))
             continue;
         if (memcmp(&saved, entry, sizeof saved) != 0)
-            return error_set(error, "its processors are not those of this host: CPUID leaf 0x%x (%u) is %08x %08x %08x %08x "
-                                    "there and leaf 0x%x is %08x %08x %08x %08x here", saved.function, saved.index,
+            return error_set(error, "its processors are not those of this host: CPUID leaf 0x%x (%u) is %08x %08x %08x "
+                                    "%08x there and leaf 0x%x is %08x %08x %08x %08x here", saved.function, saved.index,
                              saved.eax, saved.ebx, saved.ecx, saved.edx, entry->function, entry->eax, entry->ebx,
                              entry->ecx, entry->edx);
     }
@@ -222,7 +223,8 @@ static int vm_sync_directory(const char *path, struct error *error)
     char *copy = strdup(path);
     int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(copy);
-    int result = fd < 0 || (fsync(fd) && errno != EINVAL) ? vm_file_error(path, "its directory cannot be synced", error) : 0;
+    bool failed = fd < 0 || (fsync(fd) && errno != EINVAL);
+    int result = failed ? vm_file_error(path, "its directory cannot be synced", error) : 0;
     if (fd >= 0)
         close(fd);
     return result;

@@ -1,6 +1,7 @@
-// Any bytes as a saved state of a small VM of the soft engine: they are refused, or the VM goes on from them, for a moment,
-// and can be stopped. The first byte says how the rest is meant: as the stream itself, or as changes to a good one (place,
-// kind, value), whose check sums are made right again, because what they protect is what has to stand without them.
+// Any bytes as a saved state of a small VM of the soft engine: they are refused, or the VM goes on from them, for a
+// moment, and can be stopped. The first byte says how the rest is meant: as the stream itself, or as changes to a good
+// one (place, kind, value), whose check sums are made right again, because what they protect is what has to stand
+// without them.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +48,8 @@ static void write_image(const char *path)
         0xeb, 0xf1,                         //    jmp 1b
     };
     u8 image[IMAGE_HEADER + sizeof code] = {0};
-    const u32 header[IMAGE_HEADER / 4] = {0x1badb002, 1 << 16, 0 - (0x1badb002 + (1 << 16)), IMAGE_LOAD, IMAGE_LOAD, 0, 0,
-                                          IMAGE_LOAD + IMAGE_HEADER};
+    const u32 header[IMAGE_HEADER / 4] = {0x1badb002, 1 << 16, 0 - (0x1badb002 + (1 << 16)), IMAGE_LOAD, IMAGE_LOAD, 0,
+                                          0, IMAGE_LOAD + IMAGE_HEADER};
     memcpy(image, header, sizeof header);
     memcpy(image + IMAGE_HEADER, code, sizeof code);
     write_file(path, image, sizeof image);

@@ -24,7 +24,7 @@ bool lapic_msr_write(struct cpu *cpu, u32 msr, u64 value);
 bool lapic_set_base(struct cpu *cpu, u64 apic_base);                // IA32_APIC_BASE, false: #GP
 u64 lapic_deadline_read(struct cpu *cpu);
 void lapic_deadline_write(struct cpu *cpu, u64 tsc);
-void lapic_tsc_moved(struct cpu *cpu);                              // cpu->tsc_offset is another: deadlines stay the guest's
+void lapic_tsc_moved(struct cpu *cpu);                              // after cpu->tsc_offset changed
 u64 lapic_cr8(const struct cpu *cpu);
 void lapic_set_cr8(struct cpu *cpu, u64 value);
 

@@ -235,8 +235,9 @@ static void run_wait(struct cpu *cpu)
         cpu->published = NULL; // to write the base again is cheaper than the fault to come
 }
 
-// Nothing is half done that only KVM_RUN knows of: an instruction that has its device's answer, a VM exit that is due, what
-// other threads posted to the local APIC. Whoever saves the vCPU's state may do so once KVM_RUN has returned -EINTR.
+// Nothing is half done that only KVM_RUN knows of: an instruction that has its device's answer, a VM exit that is due,
+// what other threads posted to the local APIC. Whoever saves the vCPU's state may do so once KVM_RUN has returned
+// -EINTR.
 static bool run_settled(const struct cpu *cpu)
 {
     return !cpu->mmio_reads && !(cpu->guest_mode && cpu->vmx->apic_reason) && !lapic_wants_collect(cpu);
