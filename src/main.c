@@ -8,6 +8,7 @@
 #include "worker/run.h"
 #include "worker/status.h"
 #include "worker/suggest.h"
+#include "worker/worker.h"
 
 struct command {
     const char *name;
@@ -21,6 +22,7 @@ static int command_version(int argc, char **argv);
 static const struct command commands[] = {
     {"run", "run one VM in this terminal; its exit status is the command's", run_main},
     {"daemon", "keep the records of VMs and carry out cmdlets", daemon_main},
+    {"worker", "one VM for the service, which starts it", worker_main},
     {"--help", "print this and end", command_help},
     {"--version", "print the version and end", command_version},
 };

@@ -106,7 +106,7 @@ static int server_take(struct control_server *server, u64 connection, const json
     if (!json_is_integer(id) || json_integer_value(id) < 0 || !json_is_string(command))
         return -1;
     const struct control_ticket ticket = {.connection = connection, .id = (u64)json_integer_value(id)};
-    server->commands.command(server->commands.context, ticket, json_string_value(command), message);
+    server->commands.command(server->commands.context, server, ticket, json_string_value(command), message);
     return 0;
 }
 

@@ -18,7 +18,8 @@ struct control_ticket {
 // server's; the arguments of the command are its fields.
 struct control_server_commands {
     void *context;
-    void (*command)(void *context, struct control_ticket ticket, const char *command, const struct json_t *message);
+    void (*command)(void *context, struct control_server *server, struct control_ticket ticket, const char *command,
+                    const struct json_t *message);
 };
 
 // Serves those who connect to `listener`, a non-blocking listening socket, and first of all `service`, one that is

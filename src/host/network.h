@@ -34,4 +34,5 @@ struct network_port {
 // A private network with NAT to the host's, without any privilege: the guest gets 10.0.2.15 by DHCP, the router is
 // 10.0.2.2 (which also is the host's loopback), the name server 10.0.2.3. IPv6 where the host has a route for it.
 struct network_port *slirp_open(struct error *error);
+struct network_port *network_nowhere(struct error *error); // the other end lies on the floor: no frame comes or arrives
 void network_close(struct network_port *port); // NULL is allowed

@@ -1,10 +1,14 @@
 // See host.h.
 #include "worker/host.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/vm.h"
+#include "worker/vm_boot.h"
 
 static size_t host_serial_receive(void *context, const u8 *bytes, size_t count)
 {
@@ -91,11 +95,28 @@ static int host_open_console(struct host *host, struct error *error)
     return console_attach(host->console, &host->serial, error);
 }
 
+// Whatever the VM reads of files: afterwards none need be opened.
+static int host_open_images(struct host *host, struct error *error)
+{
+    const struct run_options *options = host->options;
+    if (options->kernel) {
+        host->images = vm_images_load(options, error);
+        if (!host->images)
+            return -1;
+    }
+    if (!options->restore)
+        return 0;
+    host->restore = open(options->restore, O_RDONLY | O_CLOEXEC);
+    return host->restore >= 0 ? 0
+                              : error_set(error, "state file '%s' cannot be opened: %s", options->restore,
+                                          strerror(errno));
+}
+
 int host_open(struct host *host, const struct run_options *options, struct error *error)
 {
-    *host = (struct host){.options = options};
+    *host = (struct host){.options = options, .restore = -1};
     pthread_mutex_init(&host->lock, NULL);
-    if (!host_open_disks(host, error) && !host_open_console(host, error))
+    if (!host_open_images(host, error) && !host_open_disks(host, error) && !host_open_console(host, error))
         return 0;
     host_close(host);
     return -1;
@@ -133,6 +154,10 @@ void host_close(struct host *host)
     if (host->console)
         console_close(host->console);
     host->console = NULL;
+    vm_images_free(host->images);
+    host->images = NULL;
+    if (host->restore >= 0)
+        close(host->restore);
     while (host->disk_count)
         disk_close(&host->disks[--host->disk_count]);
     pthread_mutex_destroy(&host->lock);

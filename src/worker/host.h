@@ -11,6 +11,7 @@
 
 struct board;
 struct vm;
+struct vm_images;
 
 struct host {
     const struct run_options *options;
@@ -19,6 +20,8 @@ struct host {
     bool started;
     struct disk disks[RUN_DISKS];
     unsigned disk_count;
+    struct vm_images *images; // what the VM boots; NULL: it can only be restored
+    int restore;              // the saved state to go on from, -1: none
     pthread_mutex_t lock; // vm
     struct vm *vm;        // that input and escape keys are meant for, NULL between two
     bool ended;           // the escape key came between two

@@ -145,7 +145,8 @@ static int run_take_net(struct run_options *options, const char *value, struct e
     int choice = run_choice("--net", value, words, error);
     if (choice < 0)
         return -1;
-    options->net = (enum run_net)choice;
+    options->adapter_count = choice == RUN_NET_USER;
+    options->adapters[0].net = (enum run_net)choice;
     return 0;
 }
 
@@ -310,8 +311,20 @@ static int run_option_unknown(const char *argument, size_t length, struct error 
                    : error_set(error, "%s: there is no such option; nidus run --help lists them", word);
 }
 
-static int run_options_check(const struct run_options *options, struct error *error)
+// An address that follows from the VM's name: what the guest remembers of its adapter holds over restarts.
+static void run_options_mac(const char *name, u8 mac[6])
 {
+    u64 hash = 0xcbf29ce484222325; // FNV-1a
+    for (; *name; name++)
+        hash = (hash ^ (u8)*name) * 0x100000001b3;
+    mac[0] = 0x02; // locally administered, one station
+    for (unsigned i = 1; i < 6; i++)
+        mac[i] = (u8)(hash >> 8 * i);
+}
+
+static int run_options_check(struct run_options *options, struct error *error)
+{
+    run_options_mac(options->name, options->adapters[0].mac);
     if (options->help || options->version)
         return 0;
     if (!options->kernel && !options->restore)

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 
-enum { RUN_DISKS = 8, RUN_INITRD = 4096 };
+enum { RUN_DISKS = 8, RUN_ADAPTERS = 8, RUN_INITRD = 4096 };
 
 struct run_disk {
     char *path; // owned
@@ -16,7 +16,12 @@ struct run_disk {
 
 enum run_console { RUN_CONSOLE_STDIO, RUN_CONSOLE_SOCKET };
 
-enum run_net { RUN_NET_NONE, RUN_NET_USER };
+enum run_net { RUN_NET_NONE /* a cable to nowhere */, RUN_NET_USER };
+
+struct run_adapter {
+    enum run_net net;
+    u8 mac[6];
+};
 
 struct run_options {
     unsigned cpus;
@@ -29,9 +34,11 @@ struct run_options {
     const char *append;
     struct run_disk disks[RUN_DISKS];
     unsigned disk_count;
-    enum run_net net;
+    struct run_adapter adapters[RUN_ADAPTERS];
+    unsigned adapter_count;
     enum run_console console;
     const char *console_path;
+    const char *console_log; // a file that keeps what was last said; NULL: none
     const char *name;
     const char *state;   // where a save goes, NULL: the VM cannot be saved
     const char *restore; // what to go on from, NULL: power-on

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "machine/cpuid.h"
 #include "machine/firmware.h"
@@ -196,6 +197,13 @@ static void vcpu_park(struct vcpu *vcpu)
     pthread_mutex_unlock(&vm->lock);
 }
 
+// 0: the thread of that clock has ended.
+static u64 vcpu_clock_ns(clockid_t clock)
+{
+    struct timespec time;
+    return clock_gettime(clock, &time) ? 0 : (u64)time.tv_sec * 1000000000 + (u64)time.tv_nsec;
+}
+
 static void *vcpu_main(void *argument)
 {
     struct vcpu *vcpu = argument;
@@ -212,7 +220,15 @@ static void *vcpu_main(void *argument)
         if (result != -EINTR)
             vcpu_left(vcpu, result);
     }
+    __atomic_store_n(&vcpu->cpu_ns, vcpu_clock_ns(CLOCK_THREAD_CPUTIME_ID), __ATOMIC_RELEASE);
     return NULL;
+}
+
+u64 vcpu_cpu_ns(const struct vcpu *vcpu)
+{
+    clockid_t clock;
+    u64 now = vcpu->started && !pthread_getcpuclockid(vcpu->thread, &clock) ? vcpu_clock_ns(clock) : 0;
+    return now ? now : __atomic_load_n(&vcpu->cpu_ns, __ATOMIC_ACQUIRE);
 }
 
 int vcpu_start(struct vcpu *vcpu, struct error *error)

@@ -19,6 +19,7 @@ struct vcpu {
     struct kvm_run *run;
     pthread_t thread;
     bool started;
+    u64 cpu_ns; // what the thread had used when it ended
     struct vcpu_clock clock; // while the VM is paused
 };
 
@@ -34,5 +35,6 @@ struct vcpu_meeting {
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id, struct error *error);
 int vcpu_start(struct vcpu *vcpu, struct error *error);
 void vcpu_kick(struct vcpu *vcpu);
+u64 vcpu_cpu_ns(const struct vcpu *vcpu); // of the host's, by its thread so far; any thread, until vcpu_join
 void vcpu_join(struct vcpu *vcpu);
 void vcpu_destroy(struct vcpu *vcpu);

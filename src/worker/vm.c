@@ -100,7 +100,7 @@ static int vm_create_parts(struct vm *vm, struct error *error)
 
 int vm_load(struct vm *vm, struct error *error)
 {
-    return vm_boot(vm->options, vm->board, vm->engine, vm->vcpus[0].handle, error);
+    return vm_boot(vm->host->images, vm->options, vm->board, vm->engine, vm->vcpus[0].handle, error);
 }
 
 struct vm *vm_create(const struct run_options *options, const struct engine *engine, struct host *host,

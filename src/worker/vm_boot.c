@@ -1,5 +1,5 @@
-// See vm_boot.h. The images are loaded anew at every reset: that costs nothing but page cache, and a guest cannot have
-// changed them.
+// See vm_boot.h. The images stay mapped for the VM's life: that costs nothing but page cache, and a VM that resets finds
+// them again where its process can open no file any more.
 #include "worker/vm_boot.h"
 
 #include <stdlib.h>
@@ -21,8 +21,10 @@ struct vm_images {
     struct boot_plan plan;
 };
 
-static void vm_images_free(struct vm_images *images)
+void vm_images_free(struct vm_images *images)
 {
+    if (!images)
+        return;
     file_free(&images->kernel);
     for (unsigned i = 0; i < BOOT_MODULES; i++) {
         file_free(&images->modules[i]);
@@ -115,25 +117,30 @@ static int vm_registers_set(const struct vm_images *images, const struct engine 
                                    engine->name, images->plan.protocol, strerror(-result));
 }
 
-int vm_boot(const struct run_options *options, struct board *board, const struct engine *engine,
-            struct engine_vcpu *first, struct error *error)
+struct vm_images *vm_images_load(const struct run_options *options, struct error *error)
 {
     struct vm_images *images = calloc(1, sizeof *images);
-    if (!images)
-        return error_set(error, "out of memory");
-    int result = file_load(&images->kernel, "--kernel", options->kernel, options->memory_bytes, error);
-    if (!result)
-        result = vm_images_load_modules(images, options->initrd, options->memory_bytes, error);
-    if (!result) {
-        vm_images_config(images, options, board);
-        result = boot_plan_make(&images->plan, &images->config, error);
+    if (!images) {
+        error_set(error, "out of memory");
+        return NULL;
     }
+    if (!file_load(&images->kernel, "--kernel", options->kernel, options->memory_bytes, error) &&
+        !vm_images_load_modules(images, options->initrd, options->memory_bytes, error))
+        return images;
+    vm_images_free(images);
+    return NULL;
+}
+
+int vm_boot(struct vm_images *images, const struct run_options *options, struct board *board,
+            const struct engine *engine, struct engine_vcpu *first, struct error *error)
+{
+    vm_images_config(images, options, board);
+    int result = boot_plan_make(&images->plan, &images->config, error);
     if (!result && images->plan.legacy)
         firmware_legacy(board);
     if (!result)
         result = vm_images_write(images, board_memory(board), error);
     if (!result)
         result = vm_registers_set(images, engine, first, error);
-    vm_images_free(images);
     return result;
 }

@@ -3,6 +3,7 @@
 #include "worker/vm_devices.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "machine/virtio_state.h"
 #include "virtio/virtio_blk.h"
@@ -10,11 +11,12 @@
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
 
-enum { VM_DEVICES = RUN_DISKS + 3 };
+enum { VM_DEVICES = RUN_DISKS + RUN_ADAPTERS + 2 };
 
 struct vm_devices {
     const struct run_options *options;
-    struct network_port *net;
+    struct network_port *nets[RUN_ADAPTERS];
+    unsigned net_count;
     struct virtio_pci *functions[VM_DEVICES];
     unsigned count;
 };
@@ -29,24 +31,14 @@ static int vm_devices_add(struct vm_devices *devices, struct board *board, struc
     return board_attach(board, &function->function, error);
 }
 
-// An address that follows from the VM's name: what the guest remembers of its adapter holds over restarts.
-static void vm_devices_mac(const char *name, u8 mac[6])
+static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapter *adapter, struct board *board,
+                              struct error *error)
 {
-    u64 hash = 0xcbf29ce484222325; // FNV-1a
-    for (; *name; name++)
-        hash = (hash ^ (u8)*name) * 0x100000001b3;
-    mac[0] = 0x02; // locally administered, one station
-    for (unsigned i = 1; i < 6; i++)
-        mac[i] = (u8)(hash >> 8 * i);
-}
-
-static int vm_devices_add_net(struct vm_devices *devices, struct board *board, struct error *error)
-{
-    struct virtio_net_config config = {.port = slirp_open(error)};
+    struct virtio_net_config config = {.port = adapter->net == RUN_NET_USER ? slirp_open(error) : network_nowhere(error)};
     if (!config.port)
-        return error_prefix(error, "--net user");
-    devices->net = config.port;
-    vm_devices_mac(devices->options->name, config.mac);
+        return error_prefix(error, "network adapter");
+    devices->nets[devices->net_count++] = config.port;
+    memcpy(config.mac, adapter->mac, sizeof config.mac);
     return vm_devices_add(devices, board, virtio_net_create(board_memory(board), &config, error), error);
 }
 
@@ -61,8 +53,9 @@ static int vm_devices_add_all(struct vm_devices *devices, struct host *host, str
     const struct virtio_console_config console = {.console = host->console};
     if (vm_devices_add(devices, board, virtio_console_create(memory, &console, error), error))
         return -1;
-    if (devices->options->net == RUN_NET_USER && vm_devices_add_net(devices, board, error))
-        return -1;
+    for (unsigned i = 0; i < devices->options->adapter_count; i++)
+        if (vm_devices_add_net(devices, &devices->options->adapters[i], board, error))
+            return -1;
     const struct virtio_rng_config rng = {.bytes_per_second = 0};
     return vm_devices_add(devices, board, virtio_rng_create(memory, &rng, error), error);
 }
@@ -131,6 +124,7 @@ void vm_devices_destroy(struct vm_devices *devices)
 {
     while (devices->count)
         virtio_pci_destroy(devices->functions[--devices->count]);
-    network_close(devices->net);
+    while (devices->net_count)
+        network_close(devices->nets[--devices->net_count]);
     free(devices);
 }

@@ -24,18 +24,19 @@ struct worker {
     struct control_ticket kept; // of "later"
 };
 
-static void on_command(void *context, struct control_ticket ticket, const char *command, const json_t *message)
+static void on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *command,
+                       const json_t *message)
 {
     struct worker *worker = context;
     const struct error error = {.text = "cannot do that"};
     if (!strcmp(command, "echo"))
-        control_server_answer(worker->server, ticket, json_pack("{s:O}", "word", json_object_get(message, "word")), NULL);
+        control_server_answer(server, ticket, json_pack("{s:O}", "word", json_object_get(message, "word")), NULL);
     else if (!strcmp(command, "later"))
         worker->kept = ticket;
     else if (!strcmp(command, "now"))
-        control_server_answer(worker->server, worker->kept, NULL, NULL);
+        control_server_answer(server, worker->kept, NULL, NULL);
     else
-        control_server_answer(worker->server, ticket, NULL, &error);
+        control_server_answer(server, ticket, NULL, &error);
 }
 
 struct fixture {

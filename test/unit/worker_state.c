@@ -302,7 +302,7 @@ static void test_other_parts(void **state)
     setup->options.debug_exit = false;
     refused_with(setup, fd, "it was started with --debug-exit, and this VM without");
     setup->options = right;
-    setup->options.net = RUN_NET_NONE;
+    setup->options.adapter_count = 0;
     refused_with(setup, fd, "it has 3 virtio devices, and this VM 2");
     setup->options = right;
     close(fd);

@@ -1,0 +1,164 @@
+// What the service may ask of a worker. `status` is answered on the thread that reads it; the rest waits for the thread
+// that lives the VM, which does one after the other.
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/worker_parts.h"
+
+struct worker_command {
+    const char *name;
+    // On the VM's thread. -1 with the reason; *result may be left alone.
+    int (*act)(struct worker *worker, struct vm *vm, const json_t *message, json_t **result, struct error *error);
+};
+
+static int command_pause(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                         struct error *error)
+{
+    (void)message, (void)result;
+    if (vm_pause(vm, error))
+        return -1;
+    worker_set_state(worker, CONTROL_PAUSED);
+    return 0;
+}
+
+static int command_resume(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                          struct error *error)
+{
+    (void)message, (void)result;
+    if (vm_resume(vm, error))
+        return -1;
+    worker_set_state(worker, CONTROL_RUNNING);
+    return 0;
+}
+
+static int command_shutdown(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                            struct error *error)
+{
+    (void)message;
+    if (vm->paused)
+        return error_set(error, "'%s' is paused: a guest that stands still cannot shut down; resume it first",
+                         worker->config.name);
+    board_power_button(vm->board);
+    *result = json_pack("{s:s}", "by", "power-button");
+    return 0;
+}
+
+static int command_reset(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                         struct error *error)
+{
+    (void)message, (void)result;
+    if (!worker->host.images)
+        return error_set(error, "'%s' has no kernel to boot anew", worker->config.name);
+    vm_end(vm, VM_RESET, 0, "%s", "");
+    return 0;
+}
+
+static int command_end(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                       struct error *error)
+{
+    (void)worker, (void)message, (void)result, (void)error;
+    vm_end(vm, VM_ENDED, 0, "%s", "");
+    return 0;
+}
+
+static int command_save(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                        struct error *error)
+{
+    const char *path = json_string_value(json_object_get(message, "path"));
+    bool was_paused = vm->paused;
+    (void)result;
+    if (!path || path[0] != '/')
+        return error_set(error, "\"path\": expected an absolute path");
+    if (vm_pause(vm, error))
+        return -1;
+    worker_set_state(worker, CONTROL_SAVING);
+    if (!vm_save_file(vm, path, error)) {
+        vm_end(vm, VM_SAVED, 0, "%s", "");
+        return 0;
+    }
+    struct error worse;
+    if (!was_paused && vm_resume(vm, &worse))
+        vm_end(vm, VM_ENGINE_FAILURE, 0, "%s", worse.text);
+    worker_set_state(worker, was_paused ? CONTROL_PAUSED : CONTROL_RUNNING);
+    return -1;
+}
+
+static const struct worker_command worker_commands[] = {
+    {"pause", command_pause}, {"resume", command_resume}, {"shutdown", command_shutdown},
+    {"reset", command_reset}, {"end", command_end},       {"save", command_save},
+};
+
+static const struct worker_command *worker_command_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(worker_commands); i++)
+        if (!strcmp(worker_commands[i].name, name))
+            return &worker_commands[i];
+    return NULL;
+}
+
+static int worker_enqueue(struct worker *worker, struct control_ticket ticket, const struct worker_command *command,
+                          const json_t *message)
+{
+    pthread_mutex_lock(&worker->lock);
+    bool room = worker->request_count < WORKER_COMMANDS;
+    if (room)
+        worker->requests[worker->request_count++] = (struct worker_request){
+            .ticket = ticket, .command = command, .message = json_incref((json_t *)message)};
+    pthread_mutex_unlock(&worker->lock);
+    u64 one = 1;
+    ssize_t ignored = write(worker->wake, &one, sizeof one); // fails only if the thread is about to wake
+    (void)ignored;
+    return room ? 0 : -1;
+}
+
+// The server may be faster than worker->server is set.
+void worker_on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *name,
+                       const json_t *message)
+{
+    struct worker *worker = context;
+    struct error error;
+    if (!strcmp(name, "status")) {
+        struct control_status status;
+        worker_get_status(worker, &status);
+        control_server_answer(server, ticket, control_status_write(&status), NULL);
+        worker_tell_nested(worker);
+        return;
+    }
+    const struct worker_command *command = worker_command_find(name);
+    if (!command)
+        error_set(&error, "this worker knows no command '%.32s'", name);
+    else if (worker_enqueue(worker, ticket, command, message))
+        error_set(&error, "'%s' does not come: %d commands wait already", name, WORKER_COMMANDS);
+    else
+        return;
+    control_server_answer(server, ticket, NULL, &error);
+}
+
+static bool worker_dequeue(struct worker *worker, struct worker_request *request)
+{
+    pthread_mutex_lock(&worker->lock);
+    bool found = worker->request_count != 0;
+    if (found) {
+        *request = worker->requests[0];
+        worker->request_count--;
+        memmove(worker->requests, worker->requests + 1, worker->request_count * sizeof worker->requests[0]);
+    }
+    pthread_mutex_unlock(&worker->lock);
+    return found;
+}
+
+// What comes after the VM's end is answered, too: that it has ended.
+void worker_do_commands(struct worker *worker, struct vm *vm)
+{
+    struct worker_request request;
+    while (worker_dequeue(worker, &request)) {
+        struct error error;
+        json_t *result = NULL;
+        bool over = !vm || atomic_load(&vm->over);
+        int failed = over ? error_set(&error, "'%s' has just ended", worker->config.name)
+                          : request.command->act(worker, vm, request.message, &result, &error);
+        control_server_answer(worker->server, request.ticket, result, failed ? &error : NULL);
+        json_decref(request.message);
+    }
+}
