@@ -1,5 +1,5 @@
-// See console.h. Output goes through a ring of bytes. While nobody is connected to the socket the ring keeps the newest
-// output, and whoever connects sees it first.
+// See console.h. Output goes into a ring of bytes. A terminal or pipe empties it, and a guest that is faster waits; of
+// sockets each viewer has its own place in it, the newest output stays, and whoever connects sees that first.
 #include "host/console.h"
 
 #include <errno.h>
@@ -9,16 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "host/console_log.h"
+#include "host/console_ring.h"
+#include "host/console_viewers.h"
 #include "host/pollset.h"
 #include "host/terminal.h"
-#include "host/unix_socket.h"
 
 enum {
-    CONSOLE_RING = 256 << 10, // a power of two
     CONSOLE_INPUT = 4096,
     CONSOLE_CHUNK = 4096,     // PIPE_BUF: a pipe that polls writable takes it without blocking
     CONSOLE_PATIENCE_MS = 250, // how long console_put waits for a reader that stands still
@@ -27,9 +27,8 @@ enum {
 
 struct console {
     struct console_config config;
-    char *path; // of the socket, ours
-    int in, out, listener, wake; // -1: none
-    bool connected; // somebody may read what we write
+    int in, out, wake; // -1: none
+    bool connected; // standard output is there: what is not written is kept for it
     struct terminal terminal;
 
     pthread_mutex_t lock;
@@ -43,10 +42,12 @@ struct console {
     struct console_port *speaker; // the port that wrote last
     struct console_port *called;  // the port our thread is in, outside the lock
     bool wanting[CONSOLE_PORTS];  // its console_write fell short
-    u64 head, tail;               // the ring: bytes ever put in, ever taken out
-    u8 ring[CONSOLE_RING];
+    struct console_ring ring;
+    u64 tail;                     // what standard output got
+    struct console_viewers viewers;
 
-    // The thread's own.
+    u64 logged; // what the log got; the thread's, as are the rest
+    struct console_log log;
     u8 input[CONSOLE_INPUT];
     size_t input_start, input_end; // what the device has not taken yet
     bool input_refused;            // wait for console_ready
@@ -63,22 +64,15 @@ static void console_wake(struct console *console)
 
 static size_t console_room(const struct console *console)
 {
-    return CONSOLE_RING - (size_t)(console->head - console->tail);
+    return CONSOLE_RING - (size_t)(console->ring.head - console->tail);
 }
 
 static void console_append(struct console *console, const u8 *bytes, size_t count)
 {
-    for (size_t done = 0; done < count;) {
-        size_t at = console->head % CONSOLE_RING, part = CONSOLE_RING - at;
-        if (part > count - done)
-            part = count - done;
-        memcpy(console->ring + at, bytes + done, part);
-        console->head += part;
-        done += part;
-    }
-    // Only reached with nobody listening: the newest output stays.
-    if (console->head - console->tail > CONSOLE_RING)
-        console->tail = console->head - CONSOLE_RING;
+    console_ring_put(&console->ring, bytes, count);
+    // Only reached with nobody at standard output.
+    if (console->ring.head - console->tail > CONSOLE_RING)
+        console->tail = console_ring_oldest(&console->ring);
 }
 
 static void console_speaks(struct console_port *port)
@@ -101,32 +95,22 @@ size_t console_write(struct console_port *port, const u8 *bytes, size_t count)
     return taken;
 }
 
-// The other side is gone for good (a pipe), or for now (a socket).
+// The reader of the pipe is gone.
 static void console_hang_up(struct console *console)
 {
     console->connected = false;
-    while (console->writing) // somebody uses the descriptor, for CONSOLE_PATIENCE_MS at most
-        pthread_cond_wait(&console->drained, &console->lock);
-    if (console->listener >= 0 && console->out >= 0)
-        close(console->out);
-    if (console->in >= 0 && console->listener >= 0)
-        console->in = -1;
     console->out = -1;
-    console->escaped = false;
 }
 
 // Writes a part of the ring, outside the lock; returns with the lock held. False if nothing could be written.
 static bool console_drain(struct console *console)
 {
     u8 chunk[CONSOLE_CHUNK];
-    size_t count = (size_t)(console->head - console->tail), at = console->tail % CONSOLE_RING;
-    if (count > sizeof chunk)
-        count = sizeof chunk;
-    if (count > CONSOLE_RING - at)
-        count = CONSOLE_RING - at;
-    if (!count || console->out < 0 || console->writing)
+    if (console->out < 0 || console->writing)
         return false;
-    memcpy(chunk, console->ring + at, count);
+    size_t count = console_ring_copy(&console->ring, console->tail, chunk, sizeof chunk);
+    if (!count)
+        return false;
     console->writing = true;
     int fd = console->out;
     pthread_mutex_unlock(&console->lock);
@@ -273,50 +257,69 @@ static void console_deliver(struct console *console)
     pthread_mutex_unlock(&console->lock);
 }
 
-static void console_read(struct console *console)
+static void console_take_input(struct console *console, size_t count)
 {
-    ssize_t got = read(console->in, console->input, sizeof console->input);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        pthread_mutex_lock(&console->lock);
-        if (console->listener >= 0)
-            console_hang_up(console);
-        console->in = -1; // the end of a pipe: the guest runs on without input
-        pthread_mutex_unlock(&console->lock);
-        return;
-    }
     console->input_start = 0;
-    console->input_end = console_filter(console, console->input, (size_t)got);
+    console->input_end = console_filter(console, console->input, count);
     console_deliver(console);
 }
 
-static void console_accept(struct console *console)
+static void console_read(struct console *console)
 {
-    int fd = accept4(console->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    ssize_t got = read(console->in, console->input, sizeof console->input);
+    if (got > 0) {
+        console_take_input(console, (size_t)got);
+    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+        pthread_mutex_lock(&console->lock);
+        console->in = -1; // the end of a pipe: the guest runs on without input
+        pthread_mutex_unlock(&console->lock);
+    }
+}
+
+// One viewer's at a time: the next one's waits in its socket.
+static void console_read_viewers(struct console *console, const struct pollset *set)
+{
+    if (console->input_start != console->input_end)
         return;
     pthread_mutex_lock(&console->lock);
-    console->in = console->out = fd;
-    console->connected = true;
+    size_t got = console_viewers_read(&console->viewers, set, console->input, sizeof console->input);
     pthread_mutex_unlock(&console->lock);
+    if (got)
+        console_take_input(console, got);
+}
+
+// With the lock held, which it gives up while it writes.
+static void console_keep_log(struct console *console)
+{
+    u8 chunk[CONSOLE_CHUNK];
+    if (console->log.fd < 0)
+        return;
+    while (console->logged != console->ring.head) {
+        if (console->logged < console_ring_oldest(&console->ring))
+            console->logged = console_ring_oldest(&console->ring);
+        size_t count = console_ring_copy(&console->ring, console->logged, chunk, sizeof chunk);
+        console->logged += count;
+        pthread_mutex_unlock(&console->lock);
+        console_log_put(&console->log, chunk, count);
+        pthread_mutex_lock(&console->lock);
+    }
 }
 
 struct console_waits {
-    int in, out, listener;
+    int in, out;
 };
 
 static struct console_waits console_prepare(struct console *console, struct pollset *set)
 {
-    struct console_waits waits = {.in = -1, .out = -1, .listener = -1};
+    struct console_waits waits = {.in = -1, .out = -1};
+    bool room = console->input_start == console->input_end;
     pollset_begin(set);
     pollset_add(set, console->wake, POLLIN);
-    if (console->in >= 0 && console->input_start == console->input_end)
+    if (console->in >= 0 && room)
         waits.in = pollset_add(set, console->in, POLLIN);
-    if (console->out >= 0 && console->head != console->tail && !console->writing)
+    if (console->out >= 0 && console->ring.head != console->tail && !console->writing)
         waits.out = pollset_add(set, console->out, POLLOUT);
-    if (console->listener >= 0 && !console->connected)
-        waits.listener = pollset_add(set, console->listener, POLLIN);
+    console_viewers_prepare(&console->viewers, &console->ring, set, room);
     return waits;
 }
 
@@ -328,15 +331,17 @@ static void console_round(struct console *console, struct pollset *set)
     u64 wakes;
     ssize_t result = read(console->wake, &wakes, sizeof wakes);
     (void)result;
-    if (pollset_events(set, waits.listener))
-        console_accept(console);
     if (pollset_events(set, waits.in))
         console_read(console);
     else if (console->input_refused)
         console_deliver(console);
+    console_read_viewers(console, set);
     pthread_mutex_lock(&console->lock);
     if (pollset_events(set, waits.out))
         console_drain(console);
+    console_viewers_accept(&console->viewers, &console->ring, set);
+    console_viewers_write(&console->viewers, &console->ring);
+    console_keep_log(console);
     console_tell_room(console);
 }
 
@@ -362,7 +367,7 @@ struct console *console_open(const struct console_config *config, struct error *
         error_set(error, "console: out of memory");
         return NULL;
     }
-    *console = (struct console){.config = *config, .in = -1, .out = -1, .listener = -1, .wake = -1};
+    *console = (struct console){.config = *config, .in = -1, .out = -1, .wake = -1, .log.fd = -1};
     pthread_mutex_init(&console->lock, NULL);
     pthread_cond_init(&console->drained, NULL);
     // That the reader of a pipe went away is an error of write(2), not the end of the VM.
@@ -373,16 +378,18 @@ struct console *console_open(const struct console_config *config, struct error *
         console_close(console);
         return NULL;
     }
+    int result = config->log ? console_log_open(&console->log, config->log, error) : 0;
+    if (!result && config->socket)
+        result = console_viewers_listen(&console->viewers, config->socket, error);
+    if (!result && config->socket_too)
+        result = console_viewers_listen(&console->viewers, config->socket_too, error);
+    if (result) {
+        console_close(console);
+        return NULL;
+    }
     if (!config->socket) {
         terminal_open(&console->terminal, &console->in, &console->out);
         console->connected = true;
-        return console;
-    }
-    console->path = strdup(config->socket);
-    console->listener = console->path ? unix_socket_listen(console->path, "console", error) : -1;
-    if (console->listener < 0) {
-        console_close(console);
-        return NULL;
     }
     return console;
 }
@@ -445,7 +452,7 @@ int console_start(struct console *console, struct error *error)
 
 static void console_farewell(struct console *console)
 {
-    while (console->out >= 0 && console->head != console->tail) {
+    while (console->out >= 0 && console->ring.head != console->tail) {
         struct pollfd out = {.fd = console->out, .events = POLLOUT};
         if (poll(&out, 1, CONSOLE_FAREWELL_MS) <= 0)
             return;
@@ -453,6 +460,26 @@ static void console_farewell(struct console *console)
         console_drain(console);
         pthread_mutex_unlock(&console->lock);
     }
+}
+
+// All viewers together have the time that standard output has for itself.
+static void console_farewell_viewers(struct console *console)
+{
+    struct pollset set = {0};
+    struct timespec now, end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += CONSOLE_FAREWELL_MS / 1000;
+    do {
+        console_viewers_write(&console->viewers, &console->ring);
+        if (!console_viewers_behind(&console->viewers, &console->ring))
+            break;
+        pollset_begin(&set);
+        console_viewers_prepare(&console->viewers, &console->ring, &set, false);
+        pollset_within(&set, CONSOLE_FAREWELL_MS);
+        pollset_wait(&set);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec < end.tv_sec);
+    pollset_free(&set);
 }
 
 void console_close(struct console *console)
@@ -466,19 +493,17 @@ void console_close(struct console *console)
         console_wake(console);
         pthread_join(console->thread, NULL);
         console_farewell(console);
+        pthread_mutex_lock(&console->lock);
+        console_keep_log(console);
+        console_farewell_viewers(console);
+        pthread_mutex_unlock(&console->lock);
     }
     terminal_close(&console->terminal);
-    if (console->listener >= 0) {
-        pthread_mutex_lock(&console->lock);
-        console_hang_up(console);
-        pthread_mutex_unlock(&console->lock);
-        close(console->listener);
-        unlink(console->path);
-    }
+    console_viewers_close(&console->viewers);
+    console_log_close(&console->log);
     if (console->wake >= 0)
         close(console->wake);
     pthread_cond_destroy(&console->drained);
     pthread_mutex_destroy(&console->lock);
-    free(console->path);
     free(console);
 }

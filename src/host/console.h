@@ -1,5 +1,5 @@
 // The host's end of a guest's consoles: the terminal (raw, with an escape key), a plain pipe where there is no
-// terminal, or a Unix socket somebody connects to. Several devices of one VM may share it (serial port and virtio
+// terminal, or a Unix socket that any number of viewers connect to. Several devices of one VM may share it (serial port and virtio
 // console): all their output goes out, and what is typed goes to the one that spoke last, because that is the one
 // that shows a prompt.
 //
@@ -15,8 +15,10 @@ enum { CONSOLE_ESCAPE = 0x1D /* Ctrl-] */, CONSOLE_PORTS = 4 };
 struct console;
 
 struct console_config {
-    // NULL: standard input and output. Otherwise the path of a Unix socket to listen on.
-    const char *socket;
+    // NULL: standard input and output. Otherwise the path of a Unix socket to listen on, for any number of viewers, and
+    // that of another, or NULL.
+    const char *socket, *socket_too;
+    const char *log; // a file that keeps the last of what was said (console_log.h), NULL: none
     // On a terminal, this key and then another one is a command to us: `command` gets the other one, on the console's
     // thread. The key twice sends it to the guest once. 0: none.
     u8 escape;
@@ -46,8 +48,8 @@ void console_close(struct console *console);
 // Output. Takes as many bytes as there is room for, and never waits.
 size_t console_write(struct console_port *port, const u8 *bytes, size_t count);
 
-// Output of a device that cannot wait for room (a serial port): waits for a moment when the other side is slow, then
-// loses the bytes; that some were lost is said in the output.
+// Output of a device that cannot wait for room (a serial port): waits for a moment when the terminal or pipe is slow, then
+// loses the bytes; that some were lost is said in the output. Viewers at a socket are never waited for.
 void console_put(struct console_port *port, const u8 *bytes, size_t count);
 
 // The device has room for input again.

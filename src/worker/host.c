@@ -84,6 +84,8 @@ static int host_open_console(struct host *host, struct error *error)
 {
     const struct console_config config = {
         .socket = host->options->console == RUN_CONSOLE_SOCKET ? host->options->console_path : NULL,
+        .socket_too = host->options->console_path_too,
+        .log = host->options->console_log,
         .escape = CONSOLE_ESCAPE,
         .command = host_command,
         .context = host,

@@ -38,6 +38,7 @@ struct run_options {
     unsigned adapter_count;
     enum run_console console;
     const char *console_path;
+    const char *console_path_too; // another socket of the same console, or NULL
     const char *console_log; // a file that keeps what was last said; NULL: none
     const char *name;
     const char *state;   // where a save goes, NULL: the VM cannot be saved

@@ -121,6 +121,7 @@ static int worker_options(struct worker *worker, struct error *error)
         .append = config->append ? config->append : "",
         .console = RUN_CONSOLE_SOCKET,
         .console_path = worker->console,
+        .console_path_too = config->com_ports[0], // the console is the first serial port
         .console_log = config->console_log,
         .name = config->name,
         .restore = config->restore,

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "host/console.h"
+#include "host/console_log.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -270,6 +271,131 @@ static void test_socket_scrollback(void **state)
     console_close(console);
 }
 
+static int view(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)address, sizeof *address), 0);
+    return fd;
+}
+
+// Every viewer gets everything, any may type, and one that comes or goes is nobody else's business.
+static void test_viewers(void **state)
+{
+    (void)state;
+    struct error error;
+    struct guest guest = {.port = {.context = &guest, .receive = guest_receive}};
+    struct sockaddr_un address = {.sun_family = AF_UNIX}, second = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "/tmp/nidus-test-view-%d", getpid());
+    snprintf(second.sun_path, sizeof second.sun_path, "/tmp/nidus-test-view2-%d", getpid());
+    const struct console_config config = {.socket = address.sun_path, .socket_too = second.sun_path};
+    struct console *console = guest.console = console_open(&config, &error);
+    assert_non_null(console);
+    assert_int_equal(console_attach(console, &guest.port, &error), 0);
+    assert_int_equal(console_start(console, &error), 0);
+    console_put(&guest.port, (const u8 *)"hello", 5);
+    int one = view(&address), two = view(&second);
+    expect(one, "hello");
+    expect(two, "hello");
+    assert_int_equal(write(one, "a", 1), 1);
+    expect(one, "<61>");
+    expect(two, "<61>");
+    assert_int_equal(write(two, "\x1d" "b", 2), 2); // no escape key here
+    expect(one, "<1d><62>");
+    expect(two, "<1d><62>");
+    close(one);
+    assert_int_equal(write(two, "c", 1), 1);
+    expect(two, "<63>");
+    one = view(&address);
+    expect(one, "hello<61><1d><62><63>");
+    console_put(&guest.port, (const u8 *)"bye", 3);
+    console_close(console);
+    expect(one, "bye");
+    expect(two, "bye");
+    close(one), close(two);
+    struct stat status;
+    assert_int_equal(stat(address.sun_path, &status), -1);
+    assert_int_equal(stat(second.sun_path, &status), -1);
+}
+
+// What was written arrives at the quick viewer whole; the slow one is told what it missed, and nobody waits for it.
+static void test_slow_viewer(void **state)
+{
+    enum { LINES = 400000 };
+    (void)state;
+    struct error error;
+    struct console_port port = {.receive = guest_receive};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "/tmp/nidus-test-slow-%d", getpid());
+    struct console *console = open_socket(address.sun_path, &error);
+    assert_int_equal(console_attach(console, &port, &error), 0);
+    assert_int_equal(console_start(console, &error), 0);
+    console_put(&port, (const u8 *)"first", 5);
+    int slow = view(&address);
+    expect(slow, "first"); // it is known
+    for (unsigned i = 0; i < LINES; i++)
+        console_put(&port, (const u8 *)"0123456789", 10);
+    console_put(&port, (const u8 *)"the end", 7);
+    static char text[LINES * 10 + 1000];
+    size_t done = 0;
+    while (done < 7 || memcmp(text + done - 7, "the end", 7)) {
+        struct pollfd ready = {.fd = slow, .events = POLLIN};
+        assert_int_equal(poll(&ready, 1, PATIENCE_MS), 1);
+        ssize_t got = read(slow, text + done, sizeof text - done);
+        assert_true(got > 0);
+        done += (size_t)got;
+    }
+    text[done] = 0;
+    u64 lost = 0, noted = 0, notes = 0;
+    for (char *at = text; (at = strstr(at, "[nidus: ")); at++) {
+        char *end = strstr(at, "lost]\r\n");
+        assert_non_null(end);
+        lost += strtoull(at + 8, NULL, 10);
+        noted += (u64)(end + 7 - at) + 2;
+        notes++;
+    }
+    assert_true(notes > 0);
+    assert_int_equal(done - noted + lost, (u64)LINES * 10 + 7);
+    close(slow);
+    console_close(console);
+}
+
+static void test_log(void **state)
+{
+    enum { LINES = 300000 };
+    (void)state;
+    struct error error;
+    struct console_port port = {.receive = guest_receive};
+    struct stat status;
+    char path[64], log[64], tail[8] = "";
+    snprintf(path, sizeof path, "/tmp/nidus-test-logged-%d", getpid());
+    snprintf(log, sizeof log, "/tmp/nidus-test-log-%d", getpid());
+    const struct console_config config = {.socket = path, .log = log};
+    for (unsigned round = 0; round < 2; round++) {
+        struct console *console = console_open(&config, &error);
+        assert_non_null(console);
+        assert_int_equal(console_attach(console, &port, &error), 0);
+        assert_int_equal(console_start(console, &error), 0);
+        for (unsigned i = 0; i < (round ? 1 : LINES); i++)
+            console_put(&port, (const u8 *)"0123456789", 10);
+        console_put(&port, (const u8 *)"the end", 7);
+        console_close(console);
+        assert_int_equal(stat(log, &status), 0);
+        assert_true(status.st_size <= CONSOLE_LOG_MOST && status.st_size > 1000);
+        int fd = open(log, O_RDONLY);
+        assert_int_equal(pread(fd, tail, 7, status.st_size - 7), 7);
+        assert_string_equal(tail, "the end");
+        if (round) { // what was there is kept
+            assert_int_equal(pread(fd, tail, 7, status.st_size - 24), 7);
+            assert_string_equal(tail, "the end");
+        }
+        close(fd);
+    }
+    assert_int_equal(status.st_mode & 0777, 0600);
+    unlink(log);
+    assert_null(console_open(&(struct console_config){.log = "/nonexistent/log"}, &error));
+    assert_non_null(strstr(error.text, "console log '/nonexistent/log'"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +405,9 @@ int main(void)
         cmocka_unit_test(test_socket_errors),
         cmocka_unit_test(test_stale_socket),
         cmocka_unit_test(test_socket_scrollback),
+        cmocka_unit_test(test_viewers),
+        cmocka_unit_test(test_slow_viewer),
+        cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
