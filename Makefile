@@ -3,6 +3,7 @@
 #   make            build/nidus
 #   make demo       Debian's kernel in a VM in a VM; DEPTH=1..3 says how deep (2)
 #   make check      everything that proves it: unit tests, guests, transcripts, real kernels
+#   make check-debian   Debian from a disk image: a login, a power cut, the file is still there; root, and 10 minutes
 #   make bench      how fast it is: against QEMU's TCG and the bare machine, each number beside its goal
 #   make fuzz       the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
 #   make install    into PREFIX (/usr/local), under DESTDIR
@@ -45,7 +46,7 @@ PREFIX ?= /usr/local
 TAP := $(patsubst guest/tap/%.S,$(GUEST)/tap/%.elf,$(wildcard guest/tap/*.S))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
 
-.PHONY: all demo check bench fuzz install clean guest unit
+.PHONY: all demo check check-debian bench fuzz install clean guest unit
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/nidus
@@ -60,6 +61,11 @@ check:
 	@tools/setup check
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest unit
 	@test/check $(BUILD)
+
+check-debian:
+	@tools/setup check-debian
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) all
+	@test/check $(BUILD) debian
 
 bench:
 	@tools/setup bench

@@ -1,6 +1,6 @@
-// XSAVE areas in the host's own layout. Where a component lies is the processor's to say (SDM vol. 1, 13.4.2; APM vol. 2,
-// 11.5.2): Intel's keep a gap for MPX in front of AVX-512's, AMD's do not. The tester's struct vectors is one of the two
-// for all hosts, and this is the only place that knows the other.
+// XSAVE areas in the host's own layout. Where a component lies is the processor's to say (SDM vol. 1 13.4.2; APM vol.
+// 2 11.5.2): Intel's keep a gap for MPX in front of AVX-512's, AMD's do not. The tester's struct vectors is one of the
+// two for all hosts, and this is the only place that knows the other.
 #include <cpuid.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
-// What the manual leaves open, instruction by instruction: the one list of flags that are not compared. SDM vol. 1,
+// What the manual leaves open, instruction by instruction: the one list of flags that are not compared. SDM vol. 1
 // appendix A (EFLAGS cross-reference) has them all, vol. 2 each under its instruction; APM vol. 3 leaves the same ones
-// open, but there are processors on which an open flag keeps its old value, which nidus does not carry through code that
-// overwrites it.
+// open, but there are processors on which an open flag keeps its old value, which nidus does not carry through code
+// that overwrites it.
 #include <Zydis/Zydis.h>
 #include <cpuid.h>
 
@@ -18,9 +18,11 @@ static const u16 open_flags[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     OPEN(BEXTR, AF | SF | PF),
     OPEN(BSF, CF | OF | SF | AF | PF), OPEN(BSR, CF | OF | SF | AF | PF),
     OPEN(LZCNT, OF | SF | PF | AF), OPEN(TZCNT, OF | SF | PF | AF),
-    OPEN(BT, OF | SF | AF | PF), OPEN(BTC, OF | SF | AF | PF), OPEN(BTR, OF | SF | AF | PF), OPEN(BTS, OF | SF | AF | PF),
+    OPEN(BT, OF | SF | AF | PF), OPEN(BTC, OF | SF | AF | PF), OPEN(BTR, OF | SF | AF | PF),
+    OPEN(BTS, OF | SF | AF | PF),
     OPEN(MUL, SF | ZF | AF | PF), OPEN(IMUL, SF | ZF | AF | PF), OPEN(DIV, ALL), OPEN(IDIV, ALL),
-    // Shifts: AF; OF if the count is not 1; CF too when it reaches the operand's size, and after SHLD and SHRD, everything.
+    // Shifts: AF; OF if the count is not 1; CF too when it reaches the operand's size, and after SHLD and SHRD,
+    // everything.
     OPEN(SHL, AF | OF | CF), OPEN(SHR, AF | OF | CF), OPEN(SAR, AF | OF), OPEN(SHLD, AF | OF), OPEN(SHRD, AF | OF),
     OPEN(RCL, OF), OPEN(RCR, OF), OPEN(ROL, OF), OPEN(ROR, OF),
 };
@@ -52,7 +54,8 @@ u32 undefined_after(u32 undefined, const void *zydis_insn)
     const ZydisAccessedFlags *flags = insn->cpu_flags;
     if (!flags)
         return undefined;
-    if (!shift(insn)) // which writes nothing if the count is 0
+    bool repeated = insn->meta.category == ZYDIS_CATEGORY_STRINGOP;
+    if (!shift(insn) && !repeated) // which write nothing if the count is 0
         undefined &= ~(flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
     return undefined | open_after(insn);
 }
@@ -77,7 +80,8 @@ bool unspecified(const void *zydis_insn, unsigned bits)
     const ZydisDecodedInstruction *insn = zydis_insn;
     bool branch = insn->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
     switch (insn->mnemonic) {
-    case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE: // SDM vol. 2A 2.1.1: REP is reserved; it may replace the condition
+    // SDM vol. 2A 2.1.1: REP is reserved here; it may replace the condition.
+    case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE:
         if (prefix_count(insn, 0xf2) || prefix_count(insn, 0xf3))
             return true;
         break;

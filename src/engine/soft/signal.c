@@ -1,13 +1,14 @@
 // Re-encoded instructions fault on the host exactly where they would fault in the guest: #DE, #MF, #XM, the #GP of a
-// misaligned MOVAPS, #UD. The host kernel turns that into a signal; the handler here turns it back into the guest's exception: it finds
-// the guest instruction by the block's sites, and makes the interrupted context go on at the block exit with the reason.
-// A request to stop arrives the same way, as a fault on reading through cpu->jump, and so does a gs base that the host's kernel
-// has forgotten (gsbase.c).
+// misaligned MOVAPS, #UD. The host kernel turns that into a signal; the handler here turns it back into the guest's
+// exception: it finds the guest instruction by the block's sites, and makes the interrupted context go on at the block
+// exit with the reason. A request to stop arrives the same way, as a fault on reading through cpu->jump, and so does a
+// gs base that the host's kernel has forgotten (gsbase.c).
 //
 // A guest's stack pointer may be anything, and it is the host's while generated code runs. Some kernels cannot return to
-// a program whose RSP is not canonical: a paravirtualized one's host answers with #GP at whatever instruction is next,
-// after an interrupt or a signal. So a signal never returns with such an RSP, but to the glue, which loads it; and a #GP
-// with such an RSP is taken for one of the host's until it comes again and again at the same place and at once.
+// a program whose RSP is not canonical: a paravirtualized one's host answers with #GP or #UD at whatever instruction is
+// next, after an interrupt or a signal. So a signal never returns with such an RSP, but to the glue, which loads it; and
+// a #GP or #UD with such an RSP is taken for one of the host's until it comes again and again at the same place and at
+// once.
 //
 // Which vCPU a thread runs is thread-local because a signal handler has no other argument.
 #include "engine/soft/signal.h"
@@ -22,7 +23,7 @@
 #include "engine/soft/block.h"
 #include "engine/soft/gsbase.h"
 
-enum { SIGNAL_STACK_BYTES = 64 << 10, TRAP_GP = 13, TRAP_PF = 14, STRAY_FAULTS = 4, STRAY_TSC = 1 << 20 };
+enum { SIGNAL_STACK_BYTES = 64 << 10, TRAP_UD = 6, TRAP_GP = 13, TRAP_PF = 14, STRAY_FAULTS = 4, STRAY_TSC = 1 << 20 };
 
 static _Thread_local struct cpu *signal_cpu;
 
@@ -87,11 +88,11 @@ static void resume_again(struct cpu *cpu, greg_t *regs)
     resume(cpu, regs);
 }
 
-// Whether a #GP is the host's, not the instruction's; it is gone on with then.
+// Whether a #GP or #UD is the host's, not the instruction's; it is gone on with then.
 static bool resume_stray(struct cpu *cpu, greg_t *regs)
 {
     const u8 *host = (const u8 *)regs[REG_RIP];
-    if (regs[REG_TRAPNO] != TRAP_GP || canonical((u64)regs[REG_RSP]))
+    if ((regs[REG_TRAPNO] != TRAP_GP && regs[REG_TRAPNO] != TRAP_UD) || canonical((u64)regs[REG_RSP]))
         return false;
     u64 now = __builtin_ia32_rdtsc();
     bool same = (resuming(cpu, host) || (u64)host == cpu->resume_rip) && now - cpu->stray_tsc < STRAY_TSC;
