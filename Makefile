@@ -6,7 +6,9 @@
 #   make check-debian   Debian from a disk image: a login, a power cut, the file is still there; root, and 10 minutes
 #   make bench      how fast it is: against QEMU's TCG and the bare machine, each number beside its goal
 #   make fuzz       the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
+#   make check-fault   the service killed under load FAULTS=200 times
 #   make install    into PREFIX (/usr/local), under DESTDIR
+#   make deb        a Debian package, build/nidus_VERSION_amd64.deb
 #   make SAN=1 ...  the same with AddressSanitizer and UndefinedBehaviorSanitizer, under build-san/
 #   make CC=clang   the other compiler
 
@@ -18,7 +20,7 @@ CPPFLAGS += -Isrc -D_GNU_SOURCE -isystem /usr/include/libnl3
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
   -Wall -Wextra -Wshadow -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wpointer-arith -Werror
-LDLIBS += -lZydis -lslirp -lseccomp -ljansson -levent -lsqlite3 -lnl-route-3 -lnl-3 -pthread
+LDLIBS += -lZydis -lslirp -lseccomp -ljansson -lpcre2-8 -levent -lsqlite3 -lnl-route-3 -lnl-3 -lm -pthread
 ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined
@@ -46,7 +48,9 @@ PREFIX ?= /usr/local
 TAP := $(patsubst guest/tap/%.S,$(GUEST)/tap/%.elf,$(wildcard guest/tap/*.S))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
 
-.PHONY: all demo check check-debian bench fuzz install clean guest unit
+FAULTS ?= 200
+
+.PHONY: all demo check check-debian check-fault bench fuzz install deb clean guest unit
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/nidus
@@ -67,6 +71,9 @@ check-debian:
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) all
 	@test/check $(BUILD) debian
 
+check-fault: all
+	@test/fault/fault $(BUILD) $(FAULTS)
+
 bench:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest
@@ -79,6 +86,22 @@ fuzz:
 install: all
 	install -D -m 755 $(BUILD)/nidus $(DESTDIR)$(PREFIX)/bin/nidus
 	install -D -m 644 docs/nidus.1 $(DESTDIR)$(PREFIX)/share/man/man1/nidus.1
+	tools/manuals $(BUILD)/nidus $(DESTDIR)$(PREFIX)/share/man/man1
+	install -D -m 644 tools/completion/nidus.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nidus
+	install -D -m 644 tools/completion/_nidus $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nidus
+	@for unit in nidus.service nidus.socket nidus-vms.service; do \
+	  install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
+	  sed 's|@PREFIX@|$(PREFIX)|' packaging/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
+	sed 's|@PREFIX@|$(PREFIX)|' packaging/nidus.user.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/nidus.service
+
+# In a folder of its own, which becomes the package.
+VERSION := $(shell sed -n 's/.*NIDUS_VERSION "\(.*\)"/\1/p' src/base/version.h)
+deb: all
+	rm -rf $(BUILD)/deb
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) PREFIX=/usr DESTDIR=$(BUILD)/deb install
+	strip $(BUILD)/deb/usr/bin/nidus
+	tools/deb $(BUILD)/deb $(VERSION) $(BUILD)/nidus_$(VERSION)_amd64.deb
 
 unit: $(UNIT) $(BUILD)/test/random/random
 
@@ -104,14 +127,19 @@ $(BUILD)/%.S.o: %.S
 	$(call say,compile)
 	$(Q)$(CC) $(CPPFLAGS) -g -MMD -MP -c -o $@ $<
 
-$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(LIBRARY)
+# What tests and fuzz targets take what they need from; thin: it names the objects, and holds none of them.
+$(BUILD)/library.a: $(LIBRARY)
+	$(call say,archive)
+	$(Q)rm -f $@ && ar rcsT $@ $^
+
+$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(BUILD)/library.a
 	$(call say,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # Random instructions, on the bare machine and on the soft engine.
 RANDOM_OBJECTS := $(patsubst %,$(BUILD)/%.o,$(wildcard test/random/*.c))
 $(BUILD)/test/random/%.c.o: CFLAGS += -mfsgsbase
-$(BUILD)/test/random/random: $(RANDOM_OBJECTS) $(LIBRARY)
+$(BUILD)/test/random/random: $(RANDOM_OBJECTS) $(BUILD)/library.a
 	$(call say,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -136,7 +164,7 @@ $(GUEST)/tap/%.elf: guest/tap/%.S guest/tap/tap.inc guest/tap/tap.lds
 	$(Q)objcopy -O elf32-i386 $@.64 $@
 
 # A fuzz target sees every object but main's, all of them instrumented.
-$(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(LIBRARY)
+$(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(BUILD)/library.a
 	@mkdir -p $(@D)
 	$(call say,link)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)

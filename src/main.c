@@ -5,6 +5,7 @@
 #include "base/types.h"
 #include "base/version.h"
 #include "service/daemon.h"
+#include "shell/shell_main.h"
 #include "worker/run.h"
 #include "worker/status.h"
 #include "worker/suggest.h"
@@ -34,11 +35,15 @@ static const char *command_name(unsigned index)
 
 static void command_list(FILE *to)
 {
-    fputs("usage: nidus COMMAND [OPTION...]\n"
+    fputs("usage: nidus                          a prompt\n"
+          "       nidus [--json] CMDLET ARGS...  Get-VM, Set-VMProcessor, ...: Hyper-V's commands\n"
+          "       nidus [--json] -Command TEXT   a pipeline or several\n"
+          "       nidus [--json] FILE.ps1        a script; - is standard input\n"
+          "       nidus COMMAND [OPTION...]\n"
           "Runs virtual machines in which you can run a hypervisor, with or without hardware for it.\n\n", to);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fputs("\nnidus run --help lists the options of a VM; the manual is nidus(1).\n", to);
+    fputs("\nnidus Get-Help tells of the cmdlets, nidus run --help of the options of a VM; the manual is nidus(1).\n", to);
 }
 
 static int command_help(int argc, char **argv)
@@ -57,13 +62,13 @@ static int command_version(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        command_list(stderr);
-        return STATUS_USAGE;
-    }
+    if (argc < 2)
+        return shell_main(argc, argv);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         if (!strcmp(argv[1], commands[i].name))
             return commands[i].main(argc - 1, argv + 1);
+    if (shell_knows(argv[1]))
+        return shell_main(argc, argv);
     const char *nearest = suggest_nearest(argv[1], command_name);
     fprintf(stderr, "nidus: %s: there is no such command%s%s%s\n", argv[1],
             nearest ? "; did you mean \"" : "; nidus --help lists them", nearest ? nearest : "", nearest ? "\"?" : "");

@@ -19,7 +19,8 @@ struct format {
 
 static const struct class *class_of(const struct value *value)
 {
-    return value && value->kind == VALUE_OBJECT ? class_find(value->map.type) : NULL;
+    const struct class *class = value && value->kind == VALUE_OBJECT ? class_find(value->map.type) : NULL;
+    return class && class->properties->name ? class : NULL; // a PSCustomObject is what it holds, no more
 }
 
 static bool same_keys(const struct value *left, const struct value *right)

@@ -44,6 +44,11 @@ __attribute__((format(printf, 4, 5))) void stage_fail(struct stage *stage, enum 
 // Whether the stage should stop working: something was thrown, Ctrl-C, or nobody wants more objects.
 bool stage_stopped(const struct stage *stage);
 
+// Nobody needs more objects from before this stage: what is under way there ends, what comes behind goes on.
+void stage_enough(struct stage *stage);
+// Sends a request of another cmdlet as if it had been typed here; what it puts out goes to the next stage. Borrows.
+void stage_invoke(struct stage *stage, const struct cmdlet *cmdlet, struct value *parameters);
+
 // Runs a block with $_ set to `item` (may be NULL) and puts what it gives into `output`, an array. false: stopped.
 bool stage_block(struct stage *stage, struct value *block, struct value *item, struct value *output);
 // What a block gives as one value: null, the one, or an array; or the named property if `what` is a string. The caller's;

@@ -381,15 +381,3 @@ int client_listen(struct client *client, bool (*heard)(void *context, const char
     client_disconnect(client);
     return more ? error_set(error, "the service ended") : 0;
 }
-
-int client_stop_vms(struct client *client, struct error *error)
-{
-    struct body body;
-    if (client_ask(client, &body, false, "POST", "/v1/host/stop", "{}", error) < 0)
-        return errno == ENOENT || errno == ECONNREFUSED ? 0 : -1;
-    bool ended = false;
-    for (char *line; !ended && (line = body_line(&body)); free(line))
-        ended = strstr(line, "\"end\"");
-    client_disconnect(client);
-    return ended ? 0 : error_set(error, "the service ended before it was done");
-}

@@ -20,5 +20,3 @@ void client_cancel(struct client *client);
 // What the service happens to do, a line of JSON each, until `heard` returns false. -1 with the reason.
 int client_listen(struct client *client, bool (*heard)(void *context, const char *line), void *context,
                   struct error *error);
-// POST /v1/host/stop: all VMs do what their AutomaticStopAction says. No service: nothing runs that it could stop.
-int client_stop_vms(struct client *client, struct error *error);

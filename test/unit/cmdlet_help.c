@@ -35,7 +35,8 @@ static void every_cmdlet_has_help(void **state)
         help_cmdlet(cmdlet, HELP_FULL, 80, &text);
         assert_has(&text, cmdlet->name);
         assert_has(&text, "SYNOPSIS\n    ");
-        assert_int_equal(cmdlet->synopsis[strlen(cmdlet->synopsis) - 1], '.');
+        if (cmdlet->synopsis[strlen(cmdlet->synopsis) - 1] != '.')
+            fail_msg("%s: no sentence: %s", cmdlet->name, cmdlet->synopsis);
         if (!(cmdlet->flags & CMDLET_ABSENT)) {
             assert_has(&text, "SYNTAX\n    ");
             assert_has(&text, "EXAMPLES\n");
@@ -55,7 +56,8 @@ static void every_parameter_is_told_of(void **state)
             help_parameter(p, true, 80, &text);
             assert_has(&text, p->name);
             assert_has(&text, "Required?");
-            assert_int_equal(p->help[strlen(p->help) - 1], '.');
+            if (p->help[strlen(p->help) - 1] != '.')
+                fail_msg("%s -%s: no sentence: %s", cmdlet->name, p->name, p->help);
             text_free(&text);
         }
 }

@@ -143,11 +143,30 @@ static void test_dirty(void **state)
     memory_destroy(memory);
 }
 
+static void test_load(void **state)
+{
+    (void)state;
+    struct memory *memory = memory_create(MEMORY_HOLE + MIB(1), NULL);
+    static u8 pages[3 * PAGE_BYTES], back[3 * PAGE_BYTES];
+    for (unsigned i = 0; i < sizeof pages; i++)
+        pages[i] = (u8)(i * 7 + i / 256);
+    assert_true(memory_load(memory, MIB(2), pages, sizeof pages));
+    assert_true(memory_read(memory, MIB(2), back, sizeof back));
+    assert_memory_equal(back, pages, sizeof pages);
+    assert_true(memory_load(memory, MEMORY_HIGH + MIB(1) - sizeof pages, pages, sizeof pages));
+    assert_true(memory_read(memory, MEMORY_HIGH + MIB(1) - sizeof pages, back, sizeof back));
+    assert_memory_equal(back, pages, sizeof pages);
+    assert_false(memory_load(memory, MEMORY_HIGH + MIB(1) - PAGE_BYTES, pages, sizeof pages));
+    assert_false(memory_load(memory, MEMORY_HOLE - PAGE_BYTES, pages, sizeof pages));
+    assert_false(memory_load(memory, MEMORY_HOLE, pages, PAGE_BYTES));
+    memory_destroy(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small),  cmocka_unit_test(test_hole),  cmocka_unit_test(test_refused_sizes),
-        cmocka_unit_test(test_engine), cmocka_unit_test(test_dirty),
+        cmocka_unit_test(test_engine), cmocka_unit_test(test_dirty), cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// Objects to text: Format-Table, Format-List, Format-Wide, Out-String and where output goes by itself. What they
-// do is in src/cmdlet/local/, format.c and write.c.
+// Objects to text: Format-Table, Format-List, Format-Wide, and where output goes by itself. What they do is in
+// src/cmdlet/local/format.c.
 #include "cmdlet/table/table.h"
 
 #define UTILITY .module = "Microsoft.PowerShell.Utility", .flags = CMDLET_LOCAL
@@ -39,12 +39,6 @@ static const struct parameter wide_parameters[] = {
     {0},
 };
 
-static const struct parameter string_parameters[] = {
-    {.name = "Stream", .type = PARAMETER_SWITCH, .help = "A string for each line instead of one for all."},
-    INPUT_OBJECT,
-    {0},
-};
-
 static const struct parameter out_parameters[] = {INPUT_OBJECT, {0}};
 
 static const struct cmdlet cmdlets[] = {
@@ -78,14 +72,6 @@ static const struct cmdlet cmdlets[] = {
         .synopsis = "Shows one property of each object, several beside each other.",
         .parameters = wide_parameters,
         .examples = {{"Get-VM | Format-Wide -Column 3", "Shows the names in three columns."}},
-    },
-    {
-        .name = "Out-String",
-        UTILITY,
-        .synopsis = "Makes one string of what would be shown.",
-        .parameters = string_parameters,
-        .examples = {{"$text = Get-VM | Out-String", "Keeps the table as text."},
-                     {"Get-VM | Out-String -Stream", "Puts out each line of the table as a string."}},
     },
     {
         .name = "Out-Default",

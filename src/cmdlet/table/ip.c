@@ -156,6 +156,22 @@ static const struct parameter set_dns_parameters[] = {
     {0},
 };
 
+static const struct parameter netsh_parameters[] = {
+    {.name = "InterfaceAlias",
+     .type = PARAMETER_STRING,
+     .flags = PARAMETER_MANDATORY,
+     .position = 1,
+     .object = "NetAdapter",
+     .help = "The adapter's name."},
+    {.name = "Address",
+     .type = PARAMETER_STRING,
+     .flags = PARAMETER_MANDATORY,
+     .position = 2,
+     .help = "The name server, which is asked after those that are there."},
+    {.name = "Index", .type = PARAMETER_INT, .least = 1, .most = 99, .help = "Its place among them instead, from 1."},
+    {0},
+};
+
 #define CHANGES (CMDLET_SHOULD_PROCESS | CMDLET_CHANGES | CMDLET_GUEST)
 
 static const struct cmdlet cmdlets[] = {
@@ -214,6 +230,13 @@ static const struct cmdlet cmdlets[] = {
      .synopsis = "Sets the name servers of an adapter.",
      .examples = {{"Set-DnsClientServerAddress 'vEthernet (VmNat)' -ServerAddresses 192.168.100.1",
                    "Asks the router for names."}}},
+    {.name = "Add-NetshDnsServer",
+     .module = "DnsClient",
+     .parameters = netsh_parameters,
+     .flags = CHANGES,
+     .synopsis = "Adds a name server to an adapter: what netsh interface ip add dnsserver becomes.",
+     .examples = {{"netsh interface ip add dnsserver \"vEthernet (VmNat)\" address=192.168.100.1",
+                   "Adds a name server to the switch's adapter."}}},
     {0},
 };
 

@@ -15,6 +15,7 @@ extern const struct noun *const table_nouns[]; // NULL past the last
 extern const struct noun table_vm;
 extern const struct noun table_host;
 extern const struct noun table_firmware;
+extern const struct noun table_console;
 extern const struct noun table_processor;
 extern const struct noun table_memory;
 extern const struct noun table_security;
@@ -29,4 +30,5 @@ extern const struct noun table_version;
 extern const struct noun table_nested;
 extern const struct noun table_format;
 extern const struct noun table_help;
+extern const struct noun table_utility;
 extern const struct noun table_absent;
