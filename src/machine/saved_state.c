@@ -303,9 +303,9 @@ static int reader_run(const struct state_reader *reader, struct memory *memory, 
         return error_set(error, "a run of guest memory does not have the length it says");
     const u8 *pages = reader->data + sizeof run;
     bool fits = run.gpa % PAGE_BYTES == 0 &&
-                (run.zero ? memory_fill(memory, run.gpa, 0, bytes) : memory_write(memory, run.gpa, pages, bytes));
+                (run.zero ? memory_fill(memory, run.gpa, 0, bytes) : memory_load(memory, run.gpa, pages, bytes));
     return fits ? 0
-                : error_set(error, "the saved VM has memory at %#lx, where this one has none", (unsigned long)run.gpa);
+                : error_set(error, "the saved VM has memory at %#lx that this one has not", (unsigned long)run.gpa);
 }
 
 int state_reader_take_memory(struct state_reader *reader, struct memory *memory, struct error *error)

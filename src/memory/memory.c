@@ -186,6 +186,24 @@ bool memory_write(struct memory *memory, u64 gpa, const void *from, u64 bytes)
     return true;
 }
 
+bool memory_load(struct memory *memory, u64 gpa, const void *from, u64 bytes)
+{
+    const struct memory_block *block = memory_find(memory, gpa);
+    if (!block || bytes > block->bytes - (gpa - block->gpa))
+        return false;
+    for (u64 done = 0; done < bytes;) {
+        ssize_t put = pwrite(memory->fd, (const u8 *)from + done, bytes - done,
+                             (off_t)(block->offset + (gpa - block->gpa) + done));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) // no memory: touching it would have been the end of us
+            return false;
+        done += (u64)put;
+    }
+    memory_written(memory, gpa, bytes);
+    return true;
+}
+
 bool memory_fill(struct memory *memory, u64 gpa, u8 value, u64 bytes)
 {
     void *to = memory_pointer(memory, gpa, bytes);

@@ -53,6 +53,8 @@ u64 memory_run(const struct memory *memory, u64 gpa, u64 bytes);
 // Copies; false (nothing copied) unless the whole range is RAM. memory_write includes memory_written.
 bool memory_read(const struct memory *memory, u64 gpa, void *to, u64 bytes);
 bool memory_write(struct memory *memory, u64 gpa, const void *from, u64 bytes);
+// The same for much, of whole pages that are not looked at soon: they are not mapped one by one, as by touching them.
+bool memory_load(struct memory *memory, u64 gpa, const void *from, u64 bytes);
 bool memory_fill(struct memory *memory, u64 gpa, u8 value, u64 bytes);
 
 // Back to zeroes, and the host gets its pages back. Only while no vCPU runs.

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cmdlet/class.h"
 #include "cmdlet/json.h"
 #include "service/api_request.h"
 #include "service/event.h"
@@ -238,11 +239,40 @@ static json_t *error_json(const struct cmdlet_error *error)
 static void reply_error(void *context, const struct cmdlet_error *error) { piece(context, "error", error_json(error), false); }
 
 // --- Carrying out -----------------------------------------------------------------------------------------------------
+// An object by what stands for it; anything else as it is.
+static struct value *audit_value(const struct value *value)
+{
+    const struct class *class = value->kind == VALUE_OBJECT ? class_find(value->map.type) : NULL;
+    const struct value *name = class && class->display ? value_get(value, class->display) : NULL;
+    if (name)
+        return value_copy(name);
+    if (value->kind != VALUE_ARRAY)
+        return value_copy(value);
+    struct value *list = value_array();
+    for (size_t i = 0; i < value_count(value); i++) {
+        struct value *item = audit_value(value_item(value, i));
+        value_add(list, item ? item : value_null());
+    }
+    return list;
+}
+
+static char *audit_parameters(const struct value *parameters)
+{
+    struct value *map = value_map();
+    for (size_t i = 0; i < parameters->map.count; i++) {
+        struct value *value = audit_value(parameters->map.pairs[i].value);
+        value_put(map, parameters->map.pairs[i].key, value ? value : value_null());
+    }
+    char *text = json_write(map, false, 0);
+    value_unref(map);
+    return text;
+}
+
 // Who did what to what, and what came of it.
 static void audit(const struct exchange *exchange, unsigned errors)
 {
     char uid[16], pid[16], failed[16];
-    char *parameters = json_write(exchange->request.parameters, false, 0);
+    char *parameters = audit_parameters(exchange->request.parameters);
     snprintf(uid, sizeof uid, "%d", (int)exchange->uid);
     snprintf(pid, sizeof pid, "%d", (int)exchange->pid);
     snprintf(failed, sizeof failed, "%u", errors);

@@ -1,6 +1,6 @@
 // See daemon.h. The process is disposable: it holds no VM, only what is known of them, and that is in the store. Ended in
 // whatever way, the next one finds everything again; so SIGTERM leaves the VMs running, too, and what shall happen to
-// them when the host goes down is asked for (POST /v1/host/stop, which nidus-vms.service does).
+// them when the host goes down is asked for (--stop-vms, which nidus-vms.service does).
 #include "service/daemon.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, LISTEN_FD = 3, BACKLO
 struct daemon {
     char socket[PLACE_BYTES], state[PLACE_BYTES], runtime[PLACE_BYTES];
     const char *worker;
-    bool background;
+    bool background, stop_vms;
     int ready; // --background: whom to tell that the socket answers; -1: nobody
     struct api *api;
     bool inherited;      // the socket came from who started us, who looks after it
@@ -45,6 +45,8 @@ static const char usage[] =
     "  --state-directory PATH   records and the virtual machines' files (NIDUS_STATE_DIRECTORY)\n"
     "  --runtime-directory PATH sockets of the virtual machines (NIDUS_RUNTIME_DIRECTORY)\n"
     "  --worker PATH            run PATH as `nidus worker` instead of this program\n"
+    "  --stop-vms               have all virtual machines do what their AutomaticStopAction says, and return when it is\n"
+    "                           done: for the end of the host\n"
     "  --help                   print this and end\n";
 
 // --- The socket -------------------------------------------------------------------------------------------------------
@@ -242,12 +244,39 @@ static int serve(struct daemon *daemon)
     return STATUS_OK;
 }
 
+// A service that is not there has nothing running that it could stop: it would have been started with the host.
+static int stop_vms(const struct daemon *daemon)
+{
+    static const char request[] = "POST /v1/host/stop HTTP/1.1\r\nHost: nidus\r\nConnection: close\r\n"
+                                  "Content-Length: 2\r\n\r\n{}";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char answer[4096];
+    size_t filled = 0;
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%.107s", daemon->socket);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+        fprintf(stderr, "nidus: daemon: no service answers at '%s': %s\n", daemon->socket, strerror(errno));
+        return STATUS_FAILED;
+    }
+    ssize_t got = send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
+    while (got > 0 && filled < sizeof answer - 1) {
+        got = recv(fd, answer + filled, sizeof answer - 1 - filled, 0);
+        filled += got > 0 ? (size_t)got : 0;
+    }
+    close(fd);
+    answer[filled] = 0;
+    if (strstr(answer, "{\"end\":"))
+        return STATUS_OK;
+    fputs("nidus: daemon: the service ended before it was done\n", stderr);
+    return STATUS_FAILED;
+}
+
 static int options(struct daemon *daemon, int argc, char **argv)
 {
     static const struct option names[] = {
         {"background", no_argument, NULL, 'b'},      {"socket", required_argument, NULL, 's'},
         {"state-directory", required_argument, NULL, 'd'}, {"runtime-directory", required_argument, NULL, 'r'},
-        {"worker", required_argument, NULL, 'w'},    {"help", no_argument, NULL, 'h'}, {0}};
+        {"worker", required_argument, NULL, 'w'},    {"stop-vms", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
     bool socket_given = getenv("NIDUS_SOCKET");
     place_socket(daemon->socket);
     place_state(daemon->state);
@@ -258,6 +287,9 @@ static int options(struct daemon *daemon, int argc, char **argv)
         switch (option) {
         case 'b':
             daemon->background = true;
+            break;
+        case 'v':
+            daemon->stop_vms = true;
             break;
         case 'w':
             daemon->worker = optarg;
@@ -292,6 +324,8 @@ int daemon_main(int argc, char **argv)
 {
     struct daemon daemon = {.ready = -1};
     int status = options(&daemon, argc, argv);
+    if (status < 0 && daemon.stop_vms)
+        status = stop_vms(&daemon);
     if (status < 0 && daemon.background)
         status = background(&daemon);
     return status < 0 ? serve(&daemon) : status;

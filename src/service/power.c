@@ -22,7 +22,7 @@
 #include "service/vhd.h"
 #include "service/vm_room.h"
 
-enum { COMMAND_MS = 10000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, STOP_GRACE_MS = 60 * 1000 };
+enum { COMMAND_MS = 10000, PLUG_MS = 2000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, STOP_GRACE_MS = 60 * 1000 };
 
 static int power_allowed(struct vm *vm, enum vm_action action, const char *verb, struct error *error)
 {
@@ -45,11 +45,22 @@ static int power_command(struct vm *vm, const char *command, const json_t *argum
 }
 
 // --- Files -----------------------------------------------------------------------------------------------------------
+static char *saved_path(struct service *service, const struct vm_record *record)
+{
+    return value_text("%s/machines/%s.vmrs", record->path ? record->path : service_state_directory(service), record->id);
+}
+
 void power_saved_path(struct service *service, struct vm_record *draft)
 {
-    char *path = value_text("%s/machines/%s.vmrs", draft->path ? draft->path : service_state_directory(service),
-                            draft->id);
+    char *path = saved_path(service, draft);
     record_text_set(&draft->saved_path, path);
+    free(path);
+}
+
+void power_saved_sweep(struct service *service, const struct vm_record *record)
+{
+    char *path = saved_path(service, record);
+    unlink(path);
     free(path);
 }
 
@@ -243,8 +254,8 @@ int power_turn_off(struct vm *vm, struct vm_record *draft, struct error *error)
     if (power_allowed(vm, VM_ACTION_TURN_OFF, "be turned off", error) < 0)
         return -1;
     vm_state_set(vm, vm_state_during(before, VM_ACTION_TURN_OFF));
-    power_command(vm, "end", NULL, COMMAND_MS, NULL); // one that does not listen is killed below
-    if (power_end(vm, END_MS) < 0) {
+    power_command(vm, "end", NULL, PLUG_MS, NULL); // one that does not listen is killed below
+    if (power_end(vm, PLUG_MS) < 0) {
         vm_state_set(vm, VM_STATE_RUNNING_CRITICAL);
         return error_set(error, "its worker process cannot be ended: it is stuck in the kernel");
     }

@@ -23,6 +23,7 @@ enum { POWER_SHUT_DOWN_MS = 5 * 60 * 1000 }; // Hyper-V's five minutes
 // For VMs that were found running, saved or removed.
 void power_started(struct vm *vm, struct vm_record *draft); // its saved state is used up
 void power_saved_path(struct service *service, struct vm_record *draft);
+void power_saved_sweep(struct service *service, const struct vm_record *record); // of a VM that has none: half-written files
 void power_runtime_remove(const char *directory);
 
 void power_automatic_start(struct vm *vm);

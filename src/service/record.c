@@ -193,6 +193,70 @@ void record_vm_defaults(struct vm_record *record)
     record->service_shutdown = record->service_heartbeat = true;
 }
 
+static bool guid_sound(const char *text)
+{
+    if (!text || strlen(text) != RECORD_GUID - 1)
+        return false;
+    for (int i = 0; i < RECORD_GUID - 1; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
+            return false;
+    return true;
+}
+
+static void range_sound(s64 *member, s64 least, s64 most, s64 fallback)
+{
+    if (*member < least || *member > most)
+        *member = fallback;
+}
+
+// A text that others take for granted; NULL there would be the store's fault, not theirs.
+static void text_sound(char **member, const char *fallback)
+{
+    if (!*member)
+        record_text_set(member, fallback);
+}
+
+static void adapter_sound(struct vm_adapter *adapter)
+{
+    text_sound(&adapter->name, "Network Adapter");
+    text_sound(&adapter->port_mirroring, "None");
+    text_sound(&adapter->vlan_mode, "Untagged");
+    if (adapter->mac && (strlen(adapter->mac) != 12 || strspn(adapter->mac, "0123456789abcdefABCDEF") != 12))
+        record_text_set(&adapter->mac, NULL);
+}
+
+bool record_vm_sound(struct vm_record *record)
+{
+    struct vm_record usual = {0};
+    if (!guid_sound(record->id) || !record->name || !record->name[0])
+        return false;
+    record_vm_defaults(&usual);
+    text_sound(&record->version, usual.version);
+    text_sound(&record->state, usual.state);
+    text_sound(&record->vendor, usual.vendor);
+    text_sound(&record->engine, usual.engine);
+    text_sound(&record->start_action, usual.start_action);
+    text_sound(&record->stop_action, usual.stop_action);
+    text_sound(&record->critical_error_action, usual.critical_error_action);
+    text_sound(&record->checkpoint_type, usual.checkpoint_type);
+    range_sound(&record->generation, 1, 2, usual.generation);
+    range_sound(&record->processor_count, 1, 64, 1);
+    range_sound(&record->memory_startup, (s64)MIB(1), (s64)MIB(12 << 20), usual.memory_startup);
+    range_sound(&record->memory_minimum, (s64)MIB(1), (s64)MIB(12 << 20), record->memory_startup);
+    range_sound(&record->memory_maximum, (s64)MIB(1), (s64)MIB(12 << 20), record->memory_startup);
+    range_sound(&record->memory_buffer, 5, 2000, usual.memory_buffer);
+    range_sound(&record->start_delay, 0, 86400, 0);
+    for (size_t i = 0; i < record->drive_count; i++)
+        text_sound(&record->drives[i].controller_type, "SCSI");
+    for (size_t i = record->adapter_count; i-- > 0;) {
+        adapter_sound(&record->adapters[i]);
+        if (!guid_sound(record->adapters[i].id))
+            record_adapter_remove(record, i);
+    }
+    record_vm_free(&usual);
+    return true;
+}
+
 void record_vm_copy(struct vm_record *to, const struct vm_record *from)
 {
     *to = *from;

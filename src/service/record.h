@@ -117,6 +117,8 @@ void record_columns_free(void *record, const struct record_column *columns);    
 
 void record_text_set(char **text, const char *value); // frees what was there; NULL is allowed
 void record_vm_defaults(struct vm_record *record);    // of a zeroed one: Hyper-V's
+// After loading: settings that are missing or out of range become Hyper-V's. False: not even a VM can be made out.
+bool record_vm_sound(struct vm_record *record);
 void record_vm_copy(struct vm_record *to, const struct vm_record *from);
 void record_vm_free(struct vm_record *record); // its members
 void record_host_copy(struct host_record *to, const struct host_record *from);

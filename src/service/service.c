@@ -110,7 +110,9 @@ static enum vm_state vm_state_found(struct service *service, struct vm *vm, char
     words[0] = 0;
     switch (supervise_adopt(vm, directory, &status, &end)) {
     case ADOPT_RUNNING:
-        state = status.state == CONTROL_PAUSED ? VM_STATE_PAUSED : VM_STATE_RUNNING;
+        state = status.state == CONTROL_PAUSED   ? VM_STATE_PAUSED
+                : status.state == CONTROL_SAVING ? VM_STATE_SAVING
+                                                 : VM_STATE_RUNNING;
         break;
     case ADOPT_DEAF:
         state = VM_STATE_RUNNING_CRITICAL;
@@ -138,7 +140,8 @@ static void vm_adopt(struct service *service, struct vm *vm)
 {
     char words[600];
     const enum vm_state state = vm_state_found(service, vm, words, sizeof words);
-    const char *name = vm_state_name(state == VM_STATE_RUNNING_CRITICAL ? VM_STATE_RUNNING : state);
+    const bool passing = state == VM_STATE_RUNNING_CRITICAL || state == VM_STATE_SAVING;
+    const char *name = vm_state_name(passing ? VM_STATE_RUNNING : state);
     struct vm_record *draft = vm_change_begin(vm);
     if (vm_state_is_off(state) || state == VM_STATE_SAVED)
         vm_worker_set(vm, NULL);
@@ -146,6 +149,8 @@ static void vm_adopt(struct service *service, struct vm *vm)
         power_started(vm, draft);
     else if (state == VM_STATE_SAVED && !draft->saved_path)
         power_saved_path(vm->service, draft);
+    else if (vm_state_is_off(state) && !draft->saved_path)
+        power_saved_sweep(service, draft);
     if (service->host_started && vm_state_has_worker(vm->state) && !vm_state_has_worker(state))
         draft->was_running = true;
     if (strcmp(draft->state, name) || words[0]) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cmdlet/value.h"
+#include "service/log.h"
 #include "service/schema.h"
 
 struct store {
@@ -144,6 +145,8 @@ static int store_migrate(struct store *store, struct error *error)
         steps++;
     if (store_run(store, error, store_number, &version, "PRAGMA user_version", "") < 0)
         return -1;
+    if (version < 0)
+        return error_set(error, "database '%s' is damaged: put a backup in its place", store->path);
     if (version > steps)
         return error_set(error, "database '%s' is of version %lld, made by a newer nidus; this one knows %lld: use the "
                          "newer one", store->path, (long long)version, (long long)steps);
@@ -447,9 +450,11 @@ int store_vm_load(struct store *store, void (*loaded)(void *context, struct vm_r
         if (result == 0)
             result = store_select(store, error, adapter_row, record, record_adapter_columns,
                                   "adapter WHERE vm = ?1 ORDER BY row", record->id);
-        if (result == 0) {
+        if (result == 0 && record_vm_sound(record)) {
             loaded(context, record);
         } else {
+            if (result == 0)
+                log_write(LOG_ERROR, "record-damaged", "id", record->id, "vm", record->name, NULL);
             record_vm_free(record);
             free(record);
         }

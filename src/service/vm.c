@@ -10,6 +10,7 @@
 #include "cmdlet/value.h"
 #include "service/event.h"
 #include "service/log.h"
+#include "service/power.h"
 #include "service/service.h"
 #include "service/store.h"
 
@@ -318,6 +319,8 @@ void vm_worker_ended(struct vm *vm, struct worker *worker, const struct worker_e
         struct error error;
         const enum vm_state state = vm_state_of_end(end, words, sizeof words);
         record_text_set(&draft->last_words, words[0] ? words : NULL);
+        if (state == VM_STATE_SAVED) // by a save that an earlier service had asked for
+            power_saved_path(vm->service, draft);
         if (words[0])
             log_write(LOG_WARNING, "vm-ended", "vm", draft->name, "id", vm->id, "reason", words, NULL);
         vm_settle(vm, draft, state, &error);

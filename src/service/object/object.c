@@ -13,7 +13,7 @@
 // One line a noun, in the order of the cmdlet table.
 extern const struct handler object_vm[], object_vm_power[], object_firmware[], object_host[], object_processor[],
     object_memory[], object_security[], object_vhd[], object_drive[], object_port[], object_adapter[], object_port_rule[],
-    object_switch[], object_nat[], object_ip[], object_version[], object_nested[];
+    object_switch[], object_nat[], object_ip[], object_version[], object_nested[], object_console[];
 
 const struct handler *const object_handlers[] = {
     object_vm,
@@ -33,6 +33,7 @@ const struct handler *const object_handlers[] = {
     object_ip,
     object_version,
     object_nested,
+    object_console,
     NULL,
 };
 
@@ -244,7 +245,7 @@ static void call_tell(struct call *call, enum error_category category, const cha
                                               .message = message});
 }
 
-static char *text_of(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static char *text_of(const char *format, va_list arguments)
 {
     char *text = NULL;
     if (vasprintf(&text, format, arguments) < 0)

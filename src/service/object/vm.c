@@ -9,6 +9,7 @@
 
 #include "base/place.h"
 #include "service/object/object.h"
+#include "service/power.h"
 #include "service/version.h"
 #include "service/vhd.h"
 
@@ -378,20 +379,21 @@ static void remove_one(struct call *call, struct vm *vm)
         vm_view_free(&view);
         return;
     }
+    // A saved state goes first: killed in between, the VM is off, and not without the state it claims to have.
     struct error error;
-    char *saved = draft->saved_path ? value_text_copy(draft->saved_path) : NULL;
+    if (vm_state_allows(vm_state(vm), VM_ACTION_DISCARD) && power_turn_off(vm, draft, &error) < 0) {
+        call_failed(call, draft, "be removed", CATEGORY_WRITE_ERROR, "OperationFailed", "%s.", error.text);
+        vm_change_cancel(vm, draft);
+        return;
+    }
+    power_saved_sweep(call->service, draft); // what a service that was killed had no time to remove
     char *log = value_text("%s/machines/%s.console.log", service_state_directory(call->service), draft->id);
     char *name = value_text_copy(draft->name);
-    if (service_vm_remove(call->service, vm, draft, &error) < 0) {
+    unlink(log);
+    if (service_vm_remove(call->service, vm, draft, &error) < 0)
         call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", name, "'%s' failed to be removed.\n%s.", name,
                    error.text);
-    } else {
-        if (saved)
-            unlink(saved);
-        unlink(log);
-    }
     free(name);
-    free(saved);
     free(log);
 }
 
