@@ -47,7 +47,6 @@ static int setup(void **state)
     cpuid->nent = 128;
     assert_int_equal(engine_soft.vm_ioctl(guest.vm, KVM_GET_SUPPORTED_CPUID, cpuid), 0);
     call(&guest, KVM_SET_CPUID2, cpuid);
-    assert_int_equal(signal_install(), 0); // cmocka puts its own handlers there before each test
     *state = &guest;
     return 0;
 }
@@ -65,6 +64,7 @@ static int teardown(void **state)
 static void load(struct guest *guest, const void *code, size_t bytes, struct kvm_regs regs)
 {
     struct kvm_sregs sregs;
+    assert_int_equal(signal_install(), 0); // cmocka put its own handlers there between the fixture and the test
     memcpy(guest->ram + CODE, code, bytes);
     memcpy(guest->ram + CODE + bytes, (u8[]){0xe6, DONE_PORT}, 2);
     engine_soft.memory_written(guest->vm, CODE, bytes + 2);
