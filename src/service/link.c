@@ -74,19 +74,20 @@ static int link_order(const void *left, const void *right)
     return l->index < r->index ? -1 : l->index > r->index;
 }
 
-// Windows counts its adapters: the first is "Ethernet", then "Ethernet 2".
+// Windows counts its adapters, the first is "Ethernet", then "Ethernet 2": hardware before what is made of software.
 static void link_name(struct link *links, int count)
 {
     unsigned number = 0;
     qsort(links, (size_t)count, sizeof *links, link_order);
-    for (int i = 0; i < count; i++) {
-        if (links[i].loopback)
-            continue;
-        if (++number == 1)
-            snprintf(links[i].alias, sizeof links[i].alias, "Ethernet");
-        else
-            snprintf(links[i].alias, sizeof links[i].alias, "Ethernet %u", number);
-    }
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < count; i++) {
+            if (links[i].loopback || links[i].hardware != !pass)
+                continue;
+            if (++number == 1)
+                snprintf(links[i].alias, sizeof links[i].alias, "Ethernet");
+            else
+                snprintf(links[i].alias, sizeof links[i].alias, "Ethernet %u", number);
+        }
 }
 
 int link_list(struct link **links, struct error *error)

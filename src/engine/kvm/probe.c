@@ -114,6 +114,12 @@ static int kvm_probe_nested(int kvm, const struct kvm_offer *offer, struct error
     return 0;
 }
 
+// Hyper-V's words for it, which is what people look up.
+static int kvm_no_nesting(struct error *error)
+{
+    return error_prefix(error, "this platform does not support nested virtualization");
+}
+
 int kvm_probe(const struct engine_config *config, struct error *error)
 {
     struct kvm_offer offer;
@@ -121,12 +127,12 @@ int kvm_probe(const struct engine_config *config, struct error *error)
         return error_set(error, "KVM does not say what its processors do: trace exits only, or use --engine soft");
     int kvm = kvm_host_open(error);
     if (kvm < 0)
-        return -1;
+        return config->nested ? kvm_no_nesting(error) : -1;
     int result = kvm_offer_read(kvm, &offer, error);
     if (!result)
         result = kvm_probe_vendor(&offer, config->vendor, error);
-    if (!result && config->nested)
-        result = kvm_probe_nested(kvm, &offer, error);
+    if (!result && config->nested && kvm_probe_nested(kvm, &offer, error))
+        result = kvm_no_nesting(error);
     int most = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
     if (!result && most > 0 && config->vcpus > (unsigned)most)
         result = error_set(error, "this host's KVM gives a VM %d processors at most, not %u", most, config->vcpus);

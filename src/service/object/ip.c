@@ -575,9 +575,54 @@ static void dns_set(struct call *call)
     free(servers);
 }
 
+// netsh adds: at the place of -Index, behind the others if none is given.
+static char *dns_with(const char *servers, const char *server, s64 index)
+{
+    char *old = value_text_copy(servers), *text = value_text_copy(""), *save = NULL;
+    s64 at = 1;
+    bool put = false;
+    for (char *word = strtok_r(old, " ", &save);; word = strtok_r(NULL, " ", &save), at++) {
+        const bool now = !put && (!word || at == index);
+        char *longer = value_text("%s%s%s%s%s", text, now && *text ? " " : "", now ? server : "",
+                                  word && (*text || now) ? " " : "", word ? word : "");
+        put = put || now;
+        free(text);
+        text = longer;
+        if (!word)
+            break;
+    }
+    free(old);
+    return text;
+}
+
+static void dns_add(struct call *call)
+{
+    struct ip_adapter adapter;
+    struct error error;
+    const char *server = call_string(call, "Address", "");
+    if (!ip_choose(call, &adapter) || !dns_good(call, server) || !call_should(call, "netsh", adapter.name))
+        return;
+    int result;
+    if (*adapter.switch_id) {
+        char *old = dns_of(call, &adapter), *servers = dns_with(old ? old : "", server, call_int(call, "Index", 0));
+        result = dns_save(call, &adapter, servers, &error);
+        free(old);
+        free(servers);
+    } else {
+        result = link_dns_add(adapter.name, server, &error);
+    }
+    if (result < 0)
+        call_error(call, CATEGORY_WRITE_ERROR, "Windows System Error 5", adapter.name, "%s", error.text);
+}
+
 const struct handler object_ip[] = {
-    {"Get-NetAdapter", ip_adapter_get},         {"New-NetIPAddress", ip_address_new},
-    {"Get-NetIPAddress", ip_address_get},       {"Set-NetIPAddress", ip_address_set},
-    {"Remove-NetIPAddress", ip_address_remove}, {"Get-DnsClientServerAddress", dns_get},
-    {"Set-DnsClientServerAddress", dns_set},    {0},
+    {"Get-NetAdapter", ip_adapter_get},
+    {"New-NetIPAddress", ip_address_new},
+    {"Get-NetIPAddress", ip_address_get},
+    {"Set-NetIPAddress", ip_address_set},
+    {"Remove-NetIPAddress", ip_address_remove},
+    {"Get-DnsClientServerAddress", dns_get},
+    {"Set-DnsClientServerAddress", dns_set},
+    {"Add-NetshDnsServer", dns_add},
+    {0},
 };
