@@ -445,8 +445,7 @@ struct node *parser_statements(struct parser *parser, enum token_kind end)
     }
 }
 
-// Texts are UTF-8, because values are. Returns the offset of the first byte that is not, or the length.
-static size_t utf8_length(const char *text)
+size_t syntax_utf8_length(const char *text)
 {
     const u8 *at = (const u8 *)text;
     while (*at) {
@@ -469,7 +468,7 @@ struct syntax *syntax_parse(const char *name, const char *text, struct syntax_er
     struct parser parser = {.lexer = {.error = error}};
     if (!strncmp(text, "\xef\xbb\xbf", 3))
         text += 3; // a byte order mark
-    size_t bytes = strlen(text), good = utf8_length(text);
+    size_t bytes = strlen(text), good = syntax_utf8_length(text);
     if (bytes > SYNTAX_BYTES) {
         lexer_fail(&parser.lexer, "ScriptTooComplicated", 0, 0, "The script is longer than %d bytes.", SYNTAX_BYTES);
         return NULL;

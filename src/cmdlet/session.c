@@ -454,6 +454,12 @@ int session_run_words(struct session *session, int count, const char *const *wor
     session_begin(session);
     if (count < 1)
         return 0;
+    for (int i = 0; i < count; i++)
+        if (words[i][syntax_utf8_length(words[i])]) {
+            const struct syntax_error error = {.id = "InvalidEncoding", .text = "A word is not UTF-8.", .end = 1};
+            session_syntax_error(session, NULL, "", &error);
+            return 1;
+        }
     struct argument *arguments = value_allocate((size_t)count * sizeof *arguments);
     char **rooms = value_allocate((size_t)count * sizeof *rooms);
     for (int i = 1; i < count; i++)

@@ -103,6 +103,9 @@ struct syntax *syntax_parse(const char *name, const char *text, struct syntax_er
 struct syntax *syntax_ref(struct syntax *syntax);
 void syntax_unref(struct syntax *syntax); // NULL is allowed
 
+// Texts are UTF-8, because values are: the offset of the first byte that is not, or the length.
+size_t syntax_utf8_length(const char *text);
+
 // Memory that lives as long as the tree.
 void *syntax_allocate(struct syntax *syntax, size_t bytes);
 char *syntax_text(struct syntax *syntax, const char *text, size_t bytes);

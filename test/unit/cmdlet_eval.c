@@ -270,16 +270,26 @@ static void words_bind_as_arguments(void **state)
     const char *const wrong[] = {"Set-VMMemory", "my lab", "-Bogus", "1"};
     assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(wrong), wrong), 1);
     assert_non_null(strstr(fake.errors, "1:23+6"));
+    const char *const broken[] = {"Set-VMMemory", "\xff"};
+    assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(broken), broken), 1);
     fake_stop(&fake);
+}
+
+static void cancelling_emit(void *context, struct value *object)
+{
+    fake_emit(context, object);
+    session_cancel(((struct fake *)context)->session);
 }
 
 static void cancel_ends_a_run(void **state)
 {
     (void)state;
-    struct fake fake;
-    fake_start(&fake, 0);
-    session_cancel(fake.session); // before: is forgotten when a run starts
-    assert_int_equal(session_run(fake.session, NULL, "1"), 0);
+    struct fake fake = {0};
+    const struct session_config config = {.context = &fake, .invoke = fake_invoke, .emit = cancelling_emit, .error = fake_error};
+    fake.session = session_create(&config);
+    assert_int_equal(session_run(fake.session, NULL, "try { 1; while ($true) { } } catch { 2 } finally { 3 }; 4"), 1);
+    assert_string_equal(fake.output, "1\n");
+    assert_int_equal(session_run(fake.session, NULL, "5"), 0); // forgotten when the next run starts
     fake_stop(&fake);
 }
 
