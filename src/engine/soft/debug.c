@@ -67,8 +67,9 @@ bool debug_prepare_armed(struct cpu *cpu)
     }
     if (debug_changed(cpu))
         tlb_flush_all(cpu);
-    // An instruction that is made again with a device's answer has been looked at.
-    if (!(cpu->rflags & FLAG_RF) && !cpu->mmio_reads)
+    // An instruction that is made again with a device's answer has been looked at, and the one behind MOV SS is not
+    // (SDM 3A 6.8.3).
+    if (!(cpu->rflags & FLAG_RF) && !cpu->mmio_reads && !(cpu->interruptibility & BLOCKING_MOV_SS))
         debug_execute(cpu);
     return true;
 }
