@@ -43,7 +43,8 @@ static void command_list(FILE *to)
           "Runs virtual machines in which you can run a hypervisor, with or without hardware for it.\n\n", to);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fputs("\nnidus Get-Help tells of the cmdlets, nidus run --help of the options of a VM; the manual is nidus(1).\n", to);
+    fputs("\nnidus Get-Help tells of the cmdlets, nidus run --help of the options of a VM; the manual is nidus(1).\n",
+          to);
 }
 
 static int command_help(int argc, char **argv)

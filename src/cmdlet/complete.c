@@ -103,8 +103,8 @@ static void offer_parameters(struct answer *answer, const struct complete_comman
 
 static void offer_operators(struct completions *to)
 {
-    offer_words(to, "-and -contains -eq -f -ge -gt -in -is -join -le -like -lt -match -ne -not -notcontains -notin -notlike "
-                    "-notmatch -or -replace -split");
+    offer_words(to, "-and -contains -eq -f -ge -gt -in -is -join -le -like -lt -match -ne -not -notcontains -notin "
+                    "-notlike -notmatch -or -replace -split");
 }
 
 static void offer_properties(struct completions *to, const struct cmdlet *upstream, const char *before)
@@ -173,8 +173,8 @@ static void offer_values(struct answer *answer, const struct complete_command *c
         answer->source->objects(answer->source->context, parameter->object, &answer->all);
 }
 
-// Which parameter the last word belongs to when no name stands before it: the first free position's, the one with names to
-// offer first where sets differ.
+// Which parameter the last word belongs to when no name stands before it: the first free position's, the one with
+// names to offer first where sets differ.
 static const struct parameter *positional(const struct complete_command *command, const struct cmdlet *cmdlet)
 {
     unsigned position = 1;
@@ -276,7 +276,8 @@ static void sift(struct answer *answer, char quote, bool quoting)
     complete_free(all);
 }
 
-void complete_line(const struct complete_source *source, const char *line, size_t cursor, struct completions *completions)
+void complete_line(const struct complete_source *source, const char *line, size_t cursor,
+                   struct completions *completions)
 {
     struct complete_command command;
     complete_scan(line, cursor, &command);

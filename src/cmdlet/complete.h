@@ -1,8 +1,8 @@
-// What the Tab key means: given a line and where the cursor stands, the words that could stand there. One set of rules for
-// the shell's prompt (complete_line) and for bash and zsh, which have split the words already (complete_words).
+// What the Tab key means: given a line and where the cursor stands, the words that could stand there. One set of rules
+// for the shell's prompt (complete_line) and for bash and zsh, which have split the words already (complete_words).
 //
-// Pure: names of objects, variables and files come from the caller. The scanner knows just enough of the language to find
-// the command the cursor is in; a line that is half typed has no tree.
+// Pure: names of objects, variables and files come from the caller. The scanner knows just enough of the language to
+// find the command the cursor is in; a line that is half typed has no tree.
 #pragma once
 
 #include "base/types.h"
@@ -27,7 +27,8 @@ struct complete_source {
     void (*paths)(void *context, const char *prefix, struct completions *to);  // all that start with it
 };
 
-void complete_line(const struct complete_source *source, const char *line, size_t cursor, struct completions *completions);
+void complete_line(const struct complete_source *source, const char *line, size_t cursor,
+                   struct completions *completions);
 // The last word is the one to complete. Nothing is quoted: the shell that asked does that.
 void complete_words(const struct complete_source *source, int count, const char *const *words,
                     struct completions *completions);

@@ -42,7 +42,8 @@ static void level_clear(struct level *cleared)
     *cleared = (struct level){0};
 }
 
-// `|`: what the command puts out comes in to the next; a cmdlet that only passes objects on does not change what they are.
+// `|`: what the command puts out comes in to the next; a cmdlet that only passes objects on does not change what they
+// are.
 static void pipe_on(struct scan *scan)
 {
     struct level *now = level(scan);

@@ -17,10 +17,11 @@ struct format {
     bool loose;            // the last thing was a line, not a view
 };
 
+// NULL for objects that bring their own properties: what Select-Object makes.
 static const struct class *class_of(const struct value *value)
 {
     const struct class *class = value && value->kind == VALUE_OBJECT ? class_find(value->map.type) : NULL;
-    return class && class->properties->name ? class : NULL; // a PSCustomObject is what it holds, no more
+    return class && class->properties && class->properties->name ? class : NULL;
 }
 
 static bool same_keys(const struct value *left, const struct value *right)
@@ -133,7 +134,10 @@ struct view *format_table(struct value *const *objects, size_t count)
                                                : view_of_names(VIEW_TABLE, objects, count);
 }
 
-struct view *format_list(struct value *const *objects, size_t count) { return view_of_names(VIEW_LIST, objects, count); }
+struct view *format_list(struct value *const *objects, size_t count)
+{
+    return view_of_names(VIEW_LIST, objects, count);
+}
 
 struct view *format_default(struct value *const *objects, size_t count)
 {
@@ -143,11 +147,12 @@ struct view *format_default(struct value *const *objects, size_t count)
     return table ? format_table(objects, count) : format_list(objects, count);
 }
 
-struct format *format_create(const struct view_style *style, void (*write)(void *context, const char *text, size_t bytes),
-                             void *context)
+struct format *format_create(const struct view_style *style,
+                             void (*write)(void *context, const char *text, size_t bytes), void *context)
 {
     struct format *format = value_allocate(sizeof *format);
-    *format = (struct format){.style = *style, .write = write, .context = context, .waiting = value_array(), .loose = true};
+    *format = (struct format){.style = *style, .write = write, .context = context, .waiting = value_array(),
+                              .loose = true};
     return format;
 }
 

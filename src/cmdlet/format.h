@@ -1,6 +1,6 @@
-// Objects to text: what PowerShell's Out-Default does with what falls out of a pipeline. Consecutive objects of one class
-// share a table (or a list, if their class has no table and they have more than four properties); strings and numbers are
-// lines; views that Format-Table and its kind made are printed as they are.
+// Objects to text: what PowerShell's Out-Default does with what falls out of a pipeline. Consecutive objects of one
+// class share a table (or a list, if their class has no table and they have more than four properties); strings and
+// numbers are lines; views that Format-Table and its kind made are printed as they are.
 //
 // Pure: text goes where `write` takes it.
 #pragma once
@@ -10,8 +10,8 @@
 
 struct format;
 
-struct format *format_create(const struct view_style *style, void (*write)(void *context, const char *text, size_t bytes),
-                             void *context);
+struct format *format_create(const struct view_style *style,
+                             void (*write)(void *context, const char *text, size_t bytes), void *context);
 void format_destroy(struct format *format); // NULL is allowed; what was not ended is dropped
 void format_style(struct format *format, const struct view_style *style); // the terminal has another size now
 // Objects wait until one of another kind comes or the pipeline ends, because a table is sized by its rows.

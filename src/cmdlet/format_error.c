@@ -1,4 +1,5 @@
-// See format_error.h. The layout is Windows PowerShell's, because that is what administrators and their log filters know:
+// See format_error.h. The layout is Windows PowerShell's, because that is what administrators and their log filters
+// know:
 //
 //   Set-VMProcessor : Failed to modify device 'Processor'.
 //   At line:1 char:1
@@ -68,8 +69,8 @@ static void put_category(const struct error_report *report, struct text *text)
     const struct cmdlet_error *error = &report->error;
     const char *target = error->target ? error->target : "";
     char *harmless = text_harmless(target, false);
-    text_printf(text, "    + CategoryInfo          : %s: (%s%s) [%s], %s\n", error_category_name(error->category), harmless,
-                !*target ? ":" : strchr(target, ':') ? "" : ":String", report->command ? report->command : "",
+    text_printf(text, "    + CategoryInfo          : %s: (%s%s) [%s], %s\n", error_category_name(error->category),
+                harmless, !*target ? ":" : strchr(target, ':') ? "" : ":String", report->command ? report->command : "",
                 error->exception ? error->exception : "RuntimeException");
     free(harmless);
     const char *identity = report->identity ? report->identity : error->id;

@@ -1,5 +1,5 @@
-// Views become text of a given width, by PowerShell's rules: columns are as wide as their contents; what does not fit is
-// cut with an ellipsis, from the right, and columns for which nothing is left are not shown at all.
+// Views become text of a given width, by PowerShell's rules: columns are as wide as their contents; what does not fit
+// is cut with an ellipsis, from the right, and columns for which nothing is left are not shown at all.
 #include "cmdlet/format_view.h"
 
 #include <stdlib.h>
@@ -66,7 +66,8 @@ static size_t table_widths(const struct view *view, unsigned limit, unsigned *wi
     return shown;
 }
 
-static void table_headings(const struct view *view, const unsigned *widths, size_t shown, bool colour, struct text *text)
+static void table_headings(const struct view *view, const unsigned *widths, size_t shown, bool colour,
+                           struct text *text)
 {
     for (int underline = 0; underline < 2; underline++) {
         if (colour)

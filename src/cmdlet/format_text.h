@@ -1,5 +1,6 @@
-// Text as a terminal counts it: a growing buffer, and how many columns a string takes. What comes from elsewhere (names,
-// notes, a guest's words) may hold escape sequences and broken UTF-8; what is put into a cell is made harmless here.
+// Text as a terminal counts it: a growing buffer, and how many columns a string takes. What comes from elsewhere
+// (names, notes, a guest's words) may hold escape sequences and broken UTF-8; what is put into a cell is made harmless
+// here.
 //
 // wcwidth knows wide characters only in a UTF-8 locale (setlocale is the program's business); without one, each
 // character counts as one column.
@@ -25,7 +26,8 @@ unsigned text_columns(const char *string);
 // How many bytes of `string` fit into so many columns.
 size_t text_fitting(const char *string, unsigned columns);
 
-// A copy without control characters, for one line (`lines` false: line ends become blanks) or several. The caller frees.
+// A copy without control characters, for one line (`lines` false: line ends become blanks) or several. The caller
+// frees.
 char *text_harmless(const char *string, bool lines);
 // `string` in exactly `columns` columns: cut with an ellipsis, or padded at the side away from where it stands.
 void text_put_cell(struct text *text, const char *string, unsigned columns, bool right);

@@ -1,8 +1,9 @@
-// A view: objects that have become headings and cells, but not yet text, because only who prints them knows how wide the
-// terminal is. The default views and Format-Table, Format-List and Format-Wide make them; view_render prints them.
+// A view: objects that have become headings and cells, but not yet text, because only who prints them knows how wide
+// the terminal is. The default views and Format-Table, Format-List and Format-Wide make them; view_render prints them.
 //
-// In a pipeline a view travels as an object of the type VIEW_TYPE (view_value), as PowerShell's formatting cmdlets put out
-// formatting objects: they may go on to Out-String, Out-File or the terminal, and to nothing else that makes sense.
+// In a pipeline a view travels as an object of the type VIEW_TYPE (view_value), as PowerShell's formatting cmdlets put
+// out formatting objects: they may go on to Out-String, Out-File or the terminal, and to nothing else that makes
+// sense.
 #pragma once
 
 #include "cmdlet/format_text.h"
@@ -45,6 +46,6 @@ void view_render(const struct view *view, const struct view_style *style, struct
 struct value *view_value(struct view *view); // takes the view over
 const struct view *view_of(const struct value *value); // borrowed; NULL if the value is no view
 
-// What a property shows in a cell: an array's items in braces, at most four of them; a date in a form that reads well. The
-// caller frees. `lines`: line ends stay.
+// What a property shows in a cell: an array's items in braces, at most four of them; a date in a form that reads well.
+// The caller frees. `lines`: line ends stay.
 char *view_cell_text(const struct value *value, bool lines);

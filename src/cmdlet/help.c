@@ -223,10 +223,11 @@ static void put_parameters(const struct cmdlet *cmdlet, bool full, unsigned widt
     text_put(text, "\nPARAMETERS\n");
     for (const struct parameter *p = cmdlet->parameters; p && p->name; p++)
         help_parameter(p, full, width, text);
-    const char *common = cmdlet->flags & CMDLET_SHOULD_PROCESS ? "-WhatIf, -Confirm, <CommonParameters>" : "<CommonParameters>";
+    const char *common = cmdlet->flags & CMDLET_SHOULD_PROCESS
+                             ? "-WhatIf, -Confirm, <CommonParameters>" : "<CommonParameters>";
     text_printf(text, "    %s\n", common);
-    put_wrapped(text, "What every cmdlet takes besides its own: -Verbose, -ErrorAction, -WarningAction, -ErrorVariable, "
-                      "-OutVariable.", width, 2 * INDENT, 0);
+    put_wrapped(text, "What every cmdlet takes besides its own: -Verbose, -ErrorAction, -WarningAction, "
+                      "-ErrorVariable, -OutVariable.", width, 2 * INDENT, 0);
 }
 
 static void put_remarks(const struct cmdlet *cmdlet, unsigned width, struct text *text)

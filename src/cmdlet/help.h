@@ -1,5 +1,5 @@
-// What the table says of a cmdlet, for people: Get-Help's text and the manual pages. Both are made from the same rows, so
-// neither can say what the other does not.
+// What the table says of a cmdlet, for people: Get-Help's text and the manual pages. Both are made from the same rows,
+// so neither can say what the other does not.
 #pragma once
 
 #include "cmdlet/cmdlet.h"

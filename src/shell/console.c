@@ -1,5 +1,5 @@
-// See console.h. The terminal goes raw, so that every key is the guest's; Ctrl-] and another key is for us. Signals come in
-// through the poll loop: whatever ends the view, the terminal is put back.
+// See console.h. The terminal goes raw, so that every key is the guest's; Ctrl-] and another key is for us. Signals
+// come in through the poll loop: whatever ends the view, the terminal is put back.
 #include "shell/console.h"
 
 #include <errno.h>
@@ -169,7 +169,8 @@ static void console_loop(struct view_state *view)
                 (events[0].revents & (POLLIN | POLLHUP | POLLERR) && !take_output(view));
     }
     if (view->terminal)
-        fprintf(stderr, ended ? "\r\nThe console of '%s' has ended.\r\n" : "\r\nLeft the console of '%s'.\r\n", view->name);
+        fprintf(stderr, ended ? "\r\nThe console of '%s' has ended.\r\n" : "\r\nLeft the console of '%s'.\r\n",
+                view->name);
 }
 
 int console_view(const char *name, const char *path, const char *log, struct error *error)
@@ -265,8 +266,9 @@ void console_invoke(struct client *client, const struct request *request, const 
     const char *name = value_as_string(value_get(found.console, "VMName"), "");
     if (console_view(name, value_as_string(value_get(found.console, "Path"), ""),
                      value_as_string(value_get(found.console, "LogPath"), NULL), &error)) {
-        const struct cmdlet_error failed = {.category = CATEGORY_CONNECTION_ERROR, .id = "OperationFailed", .target = name,
-                                            .exception = "VirtualizationException", .message = error.text};
+        const struct cmdlet_error failed = {.category = CATEGORY_CONNECTION_ERROR, .id = "OperationFailed",
+                                            .target = name, .exception = "VirtualizationException",
+                                            .message = error.text};
         reply->error(reply->context, &failed);
     }
     value_unref(found.console);

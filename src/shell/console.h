@@ -1,5 +1,5 @@
-// Connect-VM: this terminal becomes one of the viewers of a VM's console. The service says where the console's Unix socket
-// is and where its log; the bytes go directly to the VM's worker.
+// Connect-VM: this terminal becomes one of the viewers of a VM's console. The service says where the console's Unix
+// socket is and where its log; the bytes go directly to the VM's worker.
 #pragma once
 
 #include "base/error.h"

@@ -53,7 +53,8 @@ static bool library_load(struct library *library)
     } wanted[] = {
         {"el_init", &library->init}, {"el_end", &library->end}, {"el_gets", &library->gets}, {"el_set", &library->set},
         {"el_line", &library->line}, {"el_insertstr", &library->insert}, {"el_deletestr", &library->erase},
-        {"history_init", &library->history_init}, {"history_end", &library->history_end}, {"history", &library->history},
+        {"history_init", &library->history_init}, {"history_end", &library->history_end},
+        {"history", &library->history},
     };
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
         void *found = dlsym(library->handle, wanted[i].name);
@@ -141,7 +142,8 @@ static void list_offers(const struct completions *completions)
     text_free(&text);
 }
 
-static void replace(struct editor *editor, const char *word, size_t bytes, const char *with, size_t with_bytes, bool done)
+static void replace(struct editor *editor, const char *word, size_t bytes, const char *with, size_t with_bytes,
+                    bool done)
 {
     char *text = value_text("%.*s%s", (int)with_bytes, with, done ? " " : "");
     editor->library.erase(editor->edit, characters(word, bytes));
@@ -149,7 +151,8 @@ static void replace(struct editor *editor, const char *word, size_t bytes, const
     free(text);
 }
 
-static unsigned char complete_with(struct editor *editor, const char *line, size_t cursor, struct completions *completions)
+static unsigned char complete_with(struct editor *editor, const char *line, size_t cursor,
+                                   struct completions *completions)
 {
     const char *word = line + completions->start;
     size_t typed = cursor - completions->start;
@@ -266,6 +269,7 @@ const char *editor_read(struct editor *editor, const char *prompt, bool *cancell
     if (editor->edit) {
         int count = 0;
         editor->prompt = prompt;
+        editor->library.set(editor->edit, EL_PREP_TERM, 1); // before the prompt shows: keys typed at once are keys
         const char *got = editor->library.gets(editor->edit, &count);
         if (got) {
             free(editor->line);

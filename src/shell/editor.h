@@ -1,6 +1,6 @@
-// Line editing at the prompt: libedit, with history in a file and the Tab key wired to a function. libedit is loaded when a
-// prompt is opened and not linked: `nidus Get-VM` would pay more for the linking than for the work, and a copy of nidus in
-// a guest does without. Where it is not installed, lines are read as the terminal gives them.
+// Line editing at the prompt: libedit, with history in a file and the Tab key wired to a function. libedit is loaded
+// when a prompt is opened and not linked: `nidus Get-VM` would pay more for the linking than for the work, and a copy
+// of nidus in a guest does without. Where it is not installed, lines are read as the terminal gives them.
 #pragma once
 
 #include "base/types.h"

@@ -27,8 +27,8 @@ void shell_close(struct shell *shell);
 void shell_resized(struct shell *shell); // looks at the terminal's width again
 void shell_finish(struct shell *shell);  // --json: prints what was gathered
 
-// The service's names of a class's objects, one string each: what completion asks. NULL if no cmdlet lists them; no service
-// is started for this.
+// The service's names of a class's objects, one string each: what completion asks. NULL if no cmdlet lists them; no
+// service is started for this.
 struct value *shell_names(struct shell *shell, const char *class);
 
 // shell_io.c: what the language needs of the world.

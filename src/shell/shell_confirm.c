@@ -40,7 +40,7 @@ enum session_answer shell_confirm(void *context, const char *caption, const char
     struct shell *shell = context;
     fflush(stdout);
     shell_progress_clear(shell);
-    fprintf(stderr, "\n%s\n%s\n", caption ? caption : "Confirm", question);
+    fprintf(stderr, "\nConfirm\n%s\n%s\n", caption, question);
     enum session_answer answer = SESSION_HALT; // the end of input, or Ctrl-C
     char *line = NULL;
     size_t room = 0;

@@ -53,8 +53,8 @@ static bool option_is(const char *word, const char *name, const char *brief)
 bool shell_knows(const char *word)
 {
     return option_is(word, "-Command", "-c") || option_is(word, "-File", "-f") || option_is(word, "--json", NULL) ||
-           option_is(word, "--complete", NULL) || option_is(word, "--man", NULL) || !strcmp(word, "-") || is_script(word) ||
-           cmdlet_find(word) || (*word != '-' && strchr(word, '-'));
+           option_is(word, "--complete", NULL) || option_is(word, "--man", NULL) || !strcmp(word, "-") ||
+           is_script(word) || cmdlet_find(word) || (*word != '-' && strchr(word, '-'));
 }
 
 static int run_file(struct shell *shell, const char *path)

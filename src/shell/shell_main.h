@@ -1,5 +1,5 @@
-// The commands at the end of the user's fingers: `nidus CMDLET ARGS...`, `nidus -Command TEXT`, `nidus FILE.ps1`, `nidus` at
-// a terminal, and what completion scripts and the build ask.
+// The commands at the end of the user's fingers: `nidus CMDLET ARGS...`, `nidus -Command TEXT`, `nidus FILE.ps1`,
+// `nidus` at a terminal, and what completion scripts and the build ask.
 #pragma once
 
 #include "base/types.h"

@@ -91,9 +91,9 @@ static struct session *open_session(struct world *world)
     world->format = format_create(&(struct view_style){0}, write_out, world);
     const struct session_config config = {
         .context = world, .directory = "/", .invoke = invoke, .emit = emit, .emit_end = emit_end, .error = error,
-        .warning = text_ignored, .verbose = text_ignored, .what_if = text_ignored, .host = text_ignored, .confirm = confirm,
-        .write_file = write_file, .read_file = read_file, .test_path = test_path, .environment = environment, .now = now,
-        .sleep = no_sleep, .steps = 100000,
+        .warning = text_ignored, .verbose = text_ignored, .what_if = text_ignored, .host = text_ignored,
+        .confirm = confirm, .write_file = write_file, .read_file = read_file, .test_path = test_path,
+        .environment = environment, .now = now, .sleep = no_sleep, .steps = 100000,
     };
     return session_create(&config);
 }
@@ -150,7 +150,8 @@ static void formatting_as_typed(void **state)
     prints("Get-VMProcessor lab | ft VMName -HideTableHeaders", "lab\n");
     prints("Get-VMProcessor lab | fl Count, ExposeV*", "Count                          : 2\n"
                                                        "ExposeVirtualizationExtensions : True\n");
-    prints("1..3 | Select-Object @{n='N'; e={$_}}, @{n='Odd'; e={$_ % 2}} | Sort-Object Odd | Format-Table N -GroupBy Odd",
+    prints("1..3 | Select-Object @{n='N'; e={$_}}, @{n='Odd'; e={$_ % 2}} | Sort-Object Odd | "
+           "Format-Table N -GroupBy Odd",
            "   Odd: 0\n\nN\n-\n2\n\n   Odd: 1\n\nN\n-\n1\n3\n");
     prints("'text' | Format-Table", "text\n");
     prints("Get-VMProcessor lab | Format-Wide", "lab\n");
@@ -163,7 +164,8 @@ static void formatting_as_typed(void **state)
 static void help_as_typed(void **state)
 {
     (void)state;
-    prints("Get-Help Set-VMMemory -Parameter Buff* | Select-Object -First 1 | ForEach-Object { $_.Length -gt 20 }", "True\n");
+    prints("Get-Help Set-VMMemory -Parameter Buff* | Select-Object -First 1 | ForEach-Object { $_.Length -gt 20 }",
+           "True\n");
     prints("Get-Command Format-W* | Select-Object -ExpandProperty Name", "Format-Wide\n");
     prints("(Get-Command -Verb Format -Noun L*).Name", "Format-List\n");
     prints("gcm ft | fl Name, Aliases", "Name    : Format-Table\nAliases : {ft}\n");

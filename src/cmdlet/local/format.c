@@ -1,5 +1,5 @@
-// Format-Table, Format-List, Format-Wide: objects become views (format_view.h), which whoever prints them makes text of.
-// They wait for all objects, because a column is as wide as the widest of its cells.
+// Format-Table, Format-List, Format-Wide: objects become views (format_view.h), which whoever prints them makes text
+// of. They wait for all objects, because a column is as wide as the widest of its cells.
 #include "cmdlet/format.h"
 
 #include <stdlib.h>
@@ -105,7 +105,8 @@ static bool wanted_map(struct stage *stage, struct wanted_list *list, const stru
             right = !value_name_compare(value_as_string(value, ""), "right");
         } else {
             stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "DictionaryKeyUnknown",
-                       "The key '%s' is not valid here: Name, Expression, Width (1 to %d) and Alignment are.", key, WIDTH_MOST);
+                       "The key '%s' is not valid here: Name, Expression, Width (1 to %d) and Alignment are.", key,
+                       WIDTH_MOST);
             return false;
         }
     }
@@ -135,7 +136,8 @@ static bool wanted_item(struct stage *stage, struct wanted_list *list, struct va
     return true;
 }
 
-static bool wanted_read(struct stage *stage, struct wanted_list *list, struct value *property, const struct value *first)
+static bool wanted_read(struct stage *stage, struct wanted_list *list, struct value *property,
+                        const struct value *first)
 {
     if (property->kind != VALUE_ARRAY)
         return wanted_item(stage, list, property, first);
@@ -198,7 +200,8 @@ static struct view *view_make(struct stage *stage, enum view_kind kind, struct v
     return view;
 }
 
-static void put_view(struct stage *stage, enum view_kind kind, const char *group, struct value *const *objects, size_t count)
+static void put_view(struct stage *stage, enum view_kind kind, const char *group, struct value *const *objects,
+                     size_t count)
 {
     struct view *view = view_make(stage, kind, objects, count);
     if (!view)

@@ -92,7 +92,8 @@ static void help_process(struct stage *stage, struct value *input)
         char *wider = value_has_wildcard(name) ? value_text_copy(name) : value_text("*%s*", name);
         if (!help_list(stage, wider))
             stage_fail(stage, CATEGORY_RESOURCE_UNAVAILABLE, "HelpNotFound",
-                       "There is no help for '%s': no cmdlet has this in its name. Get-Command lists the cmdlets.", name);
+                       "There is no help for '%s': no cmdlet has this in its name. Get-Command lists the cmdlets.",
+                       name);
         free(wider);
     }
     text_free(&text);

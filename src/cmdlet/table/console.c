@@ -17,10 +17,10 @@ static const struct cmdlet cmdlets[] = {
         .aliases = "vmconnect vmconnect.exe",
         .module = "Hyper-V",
         .synopsis = "Connects this terminal to the console of a running virtual machine.",
-        .description = "What the console said last is shown first. Several terminals may be connected to one console: all "
-                       "see it, and each can type. Ctrl-] and then q leaves, and the virtual machine runs on; Ctrl-] and then "
-                       "h lists the keys. With --json nothing is connected: the object says where the console's socket "
-                       "is and where its log.",
+        .description = "What the console said last is shown first. Several terminals may be connected to one console: "
+                       "all see it, and each can type. Ctrl-] and then q leaves, and the virtual machine runs on; "
+                       "Ctrl-] and then h lists the keys. With --json nothing is connected: the object says where the "
+                       "console's socket is and where its log.",
         .parameters = parameters,
         .sets = {"VMName", "VMObject"},
         .output = "VMConsole",

@@ -9,8 +9,8 @@
 
 #define GROUP_BY                                                                                                      \
     {.name = "GroupBy", .type = PARAMETER_ANY,                                                                        \
-     .help = "A property (or a block, or a table with Name and Expression): each of its values gets a part of its own. "\
-             "Sort by it first."}
+     .help = "A property (or a block, or a table with Name and Expression): each of its values gets a part of "        \
+             "its own. Sort by it first."}
 
 #define PROPERTIES                                                                                                    \
     {.name = "Property", .type = PARAMETER_ANY, .flags = PARAMETER_LIST | PARAMETER_WILDCARD, .position = 1,          \
@@ -21,7 +21,8 @@ static const struct parameter table_parameters[] = {
     PROPERTIES,
     {.name = "AutoSize", .type = PARAMETER_SWITCH,
      .help = "Columns are as wide as their contents. They always are; Hyper-V's scripts may say so."},
-    {.name = "Wrap", .type = PARAMETER_SWITCH, .help = "What does not fit goes on in the next line instead of being cut."},
+    {.name = "Wrap", .type = PARAMETER_SWITCH,
+     .help = "What does not fit goes on in the next line instead of being cut."},
     {.name = "HideTableHeaders", .type = PARAMETER_SWITCH, .help = "Leaves the headings out."},
     GROUP_BY,
     INPUT_OBJECT,
@@ -31,7 +32,8 @@ static const struct parameter table_parameters[] = {
 static const struct parameter list_parameters[] = {PROPERTIES, GROUP_BY, INPUT_OBJECT, {0}};
 
 static const struct parameter wide_parameters[] = {
-    {.name = "Property", .type = PARAMETER_ANY, .position = 1, .help = "The one property that is shown; the name without it."},
+    {.name = "Property", .type = PARAMETER_ANY, .position = 1,
+     .help = "The one property that is shown; the name without it."},
     {.name = "Column", .type = PARAMETER_INT, .least = 1, .most = 100, .help = "How many stand beside each other."},
     {.name = "AutoSize", .type = PARAMETER_SWITCH, .help = "As many beside each other as fit, which is usual."},
     GROUP_BY,

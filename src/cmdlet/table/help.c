@@ -3,18 +3,21 @@
 
 static const struct parameter help_parameters[] = {
     {.name = "Name", .type = PARAMETER_STRING, .position = 1, .flags = PARAMETER_WILDCARD, .object = "CmdletInfo",
-     .help = "A cmdlet or an alias; with wildcards, or where no cmdlet has this name, those whose names have it in them."},
+     .help = "A cmdlet or an alias; with wildcards, or where no cmdlet has this name, those whose names have it in "
+             "them."},
     {.name = "Detailed", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_1, .help = "Parameters and examples, too."},
     {.name = "Full", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .help = "All that is known."},
     {.name = "Examples", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_3, .help = "Only the examples."},
     {.name = "Parameter", .type = PARAMETER_STRING, .sets = PARAMETER_SET_4,
-     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_WILDCARD, .help = "Only these parameters, with all that is known."},
+     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_WILDCARD,
+     .help = "Only these parameters, with all that is known."},
     {0},
 };
 
 static const struct parameter command_parameters[] = {
     {.name = "Name", .type = PARAMETER_STRING, .position = 1, .object = "CmdletInfo",
-     .flags = PARAMETER_LIST | PARAMETER_WILDCARD | PARAMETER_PIPED | PARAMETER_NAMED, .help = "Names of cmdlets or aliases."},
+     .flags = PARAMETER_LIST | PARAMETER_WILDCARD | PARAMETER_PIPED | PARAMETER_NAMED,
+     .help = "Names of cmdlets or aliases."},
     {.name = "Module", .type = PARAMETER_STRING, .flags = PARAMETER_LIST | PARAMETER_WILDCARD,
      .help = "Only cmdlets of these modules."},
     {.name = "Noun", .type = PARAMETER_STRING, .flags = PARAMETER_LIST | PARAMETER_WILDCARD,

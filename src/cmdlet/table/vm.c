@@ -174,7 +174,7 @@ static const struct cmdlet cmdlets[] = {
     POWER("Start-VM", "Starts virtual machines, or goes on from where they were saved.", "Starts lab."),
     {.name = "Stop-VM",
      .module = "Hyper-V",
-     .flags = CHANGES | CMDLET_CONFIRM,
+     .flags = CHANGES,
      .synopsis = "Shuts virtual machines down, turns them off, or saves them.",
      .description = "Without -TurnOff or -Save the guest is asked to shut down: by its agent, or by its power button.",
      .parameters = stop_parameters,

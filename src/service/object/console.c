@@ -1,4 +1,5 @@
-// Connect-VM: where the console of a VM that runs is. The bytes go between the terminal and the worker, past the service.
+// Connect-VM: where the console of a VM that runs is. The bytes go between the terminal and the worker, past the
+// service.
 #include <stdlib.h>
 
 #include "service/object/object.h"
@@ -18,8 +19,9 @@ static void console_connect(struct call *call)
             value_put(object, "VMName", value_string(view.record.name));
             value_put(object, "VMId", value_string(view.record.id));
             value_put(object, "Path", value_format("%s/console", folder));
-            value_put(object, "LogPath", value_format("%s/machines/%s.console.log", service_state_directory(call->service),
-                                                      view.record.id));
+            value_put(object, "LogPath",
+                      value_format("%s/machines/%s.console.log", service_state_directory(call->service),
+                                   view.record.id));
             call_put(call, object);
             free(folder);
         }
