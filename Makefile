@@ -37,6 +37,7 @@ say = $(if $(V),,@echo "$(1)" $(patsubst $(BUILD)/%,%,$@))
 SOURCES := $(sort $(shell find src -name '*.c' -o -name '*.S'))
 OBJECTS := $(SOURCES:%=$(BUILD)/%.o)
 LIBRARY := $(filter-out $(BUILD)/src/main.c.o,$(OBJECTS))
+LIVE := $(patsubst test/live/%.c,$(BUILD)/test/live/%,$(wildcard test/live/*.c))
 UNIT := $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
 
 GUEST := $(BUILD)/guest
@@ -103,7 +104,7 @@ deb: all
 	strip $(BUILD)/deb/usr/bin/nidus
 	tools/deb $(BUILD)/deb $(VERSION) $(BUILD)/nidus_$(VERSION)_amd64.deb
 
-unit: $(UNIT) $(BUILD)/test/random/random
+unit: $(UNIT) $(LIVE) $(BUILD)/test/random/random
 
 # What runs inside: the kernel and the initramfs of the demo, and the hand-written test guests.
 guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(TAP)
@@ -133,6 +134,11 @@ $(BUILD)/library.a: $(LIBRARY)
 	$(Q)rm -f $@ && ar rcsT $@ $^
 
 $(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(BUILD)/library.a
+	$(call say,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+# Tests on a running VM with a real kernel.
+$(BUILD)/test/live/%: $(BUILD)/test/live/%.c.o $(LIBRARY)
 	$(call say,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/guest_agent.h"
 #include "base/types.h"
 #include "base/version.h"
 #include "service/daemon.h"
@@ -24,6 +25,7 @@ static const struct command commands[] = {
     {"run", "run one VM in this terminal; its exit status is the command's", run_main},
     {"daemon", "keep the records of VMs and carry out cmdlets", daemon_main},
     {"worker", "one VM for the service, which starts it", worker_main},
+    {"guest-agent", "inside a VM: answers its host's questions, and shuts down when it asks", guest_agent_main},
     {"--help", "print this and end", command_help},
     {"--version", "print the version and end", command_version},
 };

@@ -5,7 +5,8 @@
 //
 // The guest is hostile: a line is bounded, a reply that is late, out of turn, or no JSON of the shape that was asked for
 // counts as none, and what is kept of one is cut to its place and cleaned of control characters. One question is under way
-// at a time, each begun by a guest-sync with a number of its own, so that the remains of an earlier one cannot answer it.
+// at a time; contact is made, and after a question without an answer made anew, by a guest-sync with a number that was not
+// used before, so that the remains of an earlier question cannot answer a later one.
 //
 // One thread, asleep between heartbeats, and for good while no agent has the port open.
 #pragma once
@@ -37,7 +38,7 @@ struct agent_status {
 struct agent_events {
     void *context;
     void (*changed)(void *context);         // agent_get would say something else
-    void (*shutdown_failed)(void *context); // the agent did not take agent_shutdown's request: press the power button
+    void (*shutdown_failed)(void *context); // agent_shutdown had no effect: press the power button
 };
 
 // The thread begins at once. The channel is the caller's and outlives the agent.
@@ -49,9 +50,12 @@ void agent_get(struct agent *agent, struct agent_status *status);
 const char *agent_heartbeat_name(enum agent_heartbeat heartbeat); // Hyper-V's: "OK", "No Contact", "Lost Communication"
 
 // Asks the agent to shut the guest down, or to reboot it. False if there is none that answers: nothing was asked then.
-// Otherwise the VM ends soon, or events.shutdown_failed comes.
+// Otherwise the VM ends, or events.shutdown_failed comes: when the agent refuses, or after a minute.
 enum agent_shutdown { AGENT_POWER_DOWN, AGENT_HALT, AGENT_REBOOT };
 bool agent_shutdown(struct agent *agent, enum agent_shutdown mode);
+
+// Sets the guest's clock to the host's, if an agent answers: for a guest that stood still.
+void agent_set_time(struct agent *agent);
 
 // The VM is another one now (it was reset): nobody has answered yet.
 void agent_forget(struct agent *agent);

@@ -250,6 +250,18 @@ static void board_wire_up(struct board *board)
     board->pci.reset_machine = board_request_reset;
 }
 
+static int board_add_memory(struct board *board, struct error *error)
+{
+    const struct board_config *config = &board->config;
+    board->memory = memory_create(config->memory_bytes, error);
+    if (!board->memory)
+        return -1;
+    u64 more = config->memory_most > config->memory_bytes ? config->memory_most - config->memory_bytes : 0;
+    if (more && memory_reserve(board->memory, more, error))
+        return -1;
+    return memory_attach(board->memory, config->engine, config->vm, error);
+}
+
 struct board *board_create(const struct board_config *config, struct error *error)
 {
     if (config->cpus < 1 || config->cpus > ENGINE_MAX_VCPUS) {
@@ -274,8 +286,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
     if (board->timer_fd < 0)
         error_set(error, "board: timerfd: %s", strerror(errno));
     else if (!pci_host_init(&board->pci, error) && !board_add_parts(board, error) &&
-             (board->memory = memory_create(config->memory_bytes, error)) &&
-             !memory_attach(board->memory, config->engine, config->vm, error))
+             !board_add_memory(board, error))
         return board;
     board_destroy(board);
     return NULL;

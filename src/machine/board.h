@@ -39,6 +39,7 @@ struct board_config {
     const struct engine *engine;
     struct engine_vm *vm;
     u64 memory_bytes;
+    u64 memory_most; // what can be plugged besides (memory_reserve), up to this in all; 0: nothing
     unsigned cpus;
     bool debug; // isa-debug-exit and pc-testdev, what kvm-unit-tests need
     struct uart_backend console;

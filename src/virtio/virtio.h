@@ -20,9 +20,16 @@
 #include "memory/memory.h"
 #include "virtio/virtqueue.h"
 
-enum { VIRTIO_MAX_QUEUES = 3, VIRTIO_NO_VECTOR = 0xFFFF, VIRTIO_ROUND_CHAINS = 1024 };
+enum { VIRTIO_MAX_QUEUES = 6, VIRTIO_NO_VECTOR = 0xFFFF, VIRTIO_ROUND_CHAINS = 1024 };
 
-enum virtio_id { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_ENTROPY = 4 };
+enum virtio_id {
+    VIRTIO_ID_NET = 1,
+    VIRTIO_ID_BLOCK = 2,
+    VIRTIO_ID_CONSOLE = 3,
+    VIRTIO_ID_ENTROPY = 4,
+    VIRTIO_ID_BALLOON = 5,
+    VIRTIO_ID_MEMORY = 24,
+};
 
 // 2.1, device status.
 enum {

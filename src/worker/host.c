@@ -36,6 +36,23 @@ struct uart_backend host_serial(struct host *host)
     return (struct uart_backend){.context = host, .transmit = host_serial_transmit, .room = host_serial_room};
 }
 
+// The agent did not shut the guest down: on its thread.
+static void host_shutdown_failed(void *context)
+{
+    struct host *host = context;
+    pthread_mutex_lock(&host->lock);
+    if (host->vm)
+        board_power_button(host->vm->board);
+    pthread_mutex_unlock(&host->lock);
+}
+
+static void host_agent_changed(void *context)
+{
+    struct host *host = context;
+    if (host->agent_changed)
+        host->agent_changed(host->agent_context);
+}
+
 // The second key of an escape sequence, on the console's thread.
 static void host_command(void *context, u8 key)
 {
@@ -56,12 +73,16 @@ static void host_command(void *context, u8 key)
         if (host->vm)
             vm_want_save(host->vm);
         break;
+    case 'd':
+        if (host->vm)
+            vm_shutdown(host->vm);
+        break;
     case 'r':
         if (host->vm)
             vm_end(host->vm, VM_RESET, 0, "%s", "");
         break;
     default:
-        fputs("\r\nnidus: Ctrl-] then x: end the VM, p: press its power button, r: reset it, "
+        fputs("\r\nnidus: Ctrl-] then x: end the VM, d: shut its system down, p: press its power button, r: reset it, "
               "s: save it (--state), Ctrl-]: send that key\r\n", stderr);
         break;
     }
@@ -117,8 +138,13 @@ static int host_open_images(struct host *host, struct error *error)
 int host_open(struct host *host, const struct run_options *options, struct error *error)
 {
     *host = (struct host){.options = options, .restore = -1};
+    u64 minimum = options->memory_minimum ? options->memory_minimum : options->memory_bytes;
+    u64 maximum = options->memory_maximum ? options->memory_maximum : options->memory_bytes;
+    host->memory = (struct memory_policy){.minimum = minimum, .maximum = maximum, .buffer = options->memory_buffer};
     pthread_mutex_init(&host->lock, NULL);
-    if (!host_open_images(host, error) && !host_open_disks(host, error) && !host_open_console(host, error))
+    host->channel = channel_create(error);
+    if (host->channel && !host_open_images(host, error) && !host_open_disks(host, error) &&
+        !host_open_console(host, error))
         return 0;
     host_close(host);
     return -1;
@@ -128,7 +154,10 @@ int host_start(struct host *host, struct error *error)
 {
     if (host->started)
         return 0;
-    if (console_start(host->console, error))
+    const struct agent_events events = {
+        .context = host, .changed = host_agent_changed, .shutdown_failed = host_shutdown_failed};
+    host->agent = agent_create(host->channel, &events, error);
+    if (!host->agent || console_start(host->console, error))
         return -1;
     host->started = true;
     return 0;
@@ -149,10 +178,16 @@ void host_connect(struct host *host, struct vm *vm)
     pthread_mutex_unlock(&host->lock);
     if (vm)
         console_ready(&host->serial);
+    else if (host->agent)
+        agent_forget(host->agent);
 }
 
 void host_close(struct host *host)
 {
+    agent_destroy(host->agent);
+    channel_destroy(host->channel);
+    host->agent = NULL;
+    host->channel = NULL;
     if (host->console)
         console_close(host->console);
     host->console = NULL;

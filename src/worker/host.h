@@ -1,12 +1,16 @@
-// What a VM has of the host, and keeps over its resets: the console and the disks with their locks. A guest that
-// reboots must not lose the terminal, nor the disk to another VM that waits for its lock.
+// What a VM has of the host, and keeps over its resets: the console, the disks with their locks, the client of the guest's
+// agent, and how much memory it shall have. A guest that reboots must not lose the terminal, nor the disk to another VM that
+// waits for its lock.
 #pragma once
 
 #include <pthread.h>
 
 #include "device/uart.h"
+#include "host/agent.h"
+#include "host/channel.h"
 #include "host/console.h"
 #include "host/disk.h"
+#include "worker/memory_control.h"
 #include "worker/run_options.h"
 
 struct board;
@@ -22,6 +26,11 @@ struct host {
     unsigned disk_count;
     struct vm_images *images; // what the VM boots; NULL: it can only be restored
     int restore;              // the saved state to go on from, -1: none
+    struct channel *channel;  // to the guest's agent
+    struct agent *agent;      // from host_start on
+    struct memory_policy memory;
+    void (*agent_changed)(void *context); // agent_events.changed; set before host_start, or NULL
+    void *agent_context;
     pthread_mutex_t lock; // vm
     struct vm *vm;        // that input and escape keys are meant for, NULL between two
     bool ended;           // the escape key came between two

@@ -65,17 +65,54 @@ static int run_take_cpus(struct run_options *options, const char *value, struct 
     return 0;
 }
 
+// A size of memory, of `--memory VALUE`'s part `text`.
+static int run_memory_size(const char *text, u64 *bytes, struct error *error)
+{
+    if (!run_size_parse(text, bytes))
+        return error_set(error, "--memory %s: expected a number with K, M, G or T (MiB without), such as 512M", text);
+    if (*bytes < MEMORY_LEAST || *bytes > MEMORY_MOST)
+        return error_set(error, "--memory %s: a VM has from %" PRIu64 " MiB to %" PRIu64 " GiB", text,
+                         MEMORY_LEAST >> 20, MEMORY_MOST >> 30);
+    if (*bytes % PAGE_BYTES)
+        return error_set(error, "--memory %s: expected a multiple of %d KiB", text, PAGE_BYTES >> 10);
+    return 0;
+}
+
+static int run_memory_buffer(const char *text, unsigned *percent, struct error *error)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || number > RUN_MEMORY_BUFFER_MOST)
+        return error_set(error, "--memory buffer=%s: expected a percentage from 0 to %d", text, RUN_MEMORY_BUFFER_MOST);
+    *percent = (unsigned)number;
+    return 0;
+}
+
+static int run_memory_setting(struct run_options *options, const char *setting, struct error *error)
+{
+    if (!strncmp(setting, "min=", 4))
+        return run_memory_size(setting + 4, &options->memory_minimum, error);
+    if (!strncmp(setting, "max=", 4))
+        return run_memory_size(setting + 4, &options->memory_maximum, error);
+    if (!strncmp(setting, "buffer=", 7))
+        return run_memory_buffer(setting + 7, &options->memory_buffer, error);
+    return error_set(error, "--memory %s: expected min=SIZE, max=SIZE or buffer=PERCENT", setting);
+}
+
 static int run_take_memory(struct run_options *options, const char *value, struct error *error)
 {
-    u64 bytes;
-    if (!run_size_parse(value, &bytes))
-        return error_set(error, "--memory %s: expected a number with K, M, G or T (MiB without), such as 512M", value);
-    if (bytes < MEMORY_LEAST || bytes > MEMORY_MOST)
-        return error_set(error, "--memory %s: a VM has from %" PRIu64 " MiB to %" PRIu64 " GiB", value,
-                         MEMORY_LEAST >> 20, MEMORY_MOST >> 30);
-    if (bytes % PAGE_BYTES)
-        return error_set(error, "--memory %s: expected a multiple of %d KiB", value, PAGE_BYTES >> 10);
-    options->memory_bytes = bytes;
+    char text[128], *rest = text;
+    if ((size_t)snprintf(text, sizeof text, "%s", value) >= sizeof text)
+        return error_set(error, "--memory %s: expected SIZE[,min=SIZE][,max=SIZE][,buffer=PERCENT]", value);
+    if (run_memory_size(strsep(&rest, ","), &options->memory_bytes, error))
+        return -1;
+    options->memory_minimum = options->memory_maximum = options->memory_bytes;
+    options->memory_buffer = RUN_MEMORY_BUFFER;
+    for (char *setting; (setting = strsep(&rest, ","));)
+        if (run_memory_setting(options, setting, error))
+            return -1;
+    if (options->memory_minimum > options->memory_bytes || options->memory_maximum < options->memory_bytes)
+        return error_set(error, "--memory %s: a VM starts with no less than its minimum and no more than its maximum", value);
     return 0;
 }
 
@@ -240,7 +277,8 @@ static const struct run_option run_options[] = {
      run_take_initrd},
     {"--append", "TEXT", "the kernel's command line", run_take_append},
     {"--cpus", "N", "processors, 1 to 64 (default 1)", run_take_cpus},
-    {"--memory", "SIZE", "memory, such as 512M or 2G (default 1G)", run_take_memory},
+    {"--memory", "SIZE[,min=SIZE][,max=SIZE]", "memory, such as 512M (default 1G); with min or max, what the guest needs",
+     run_take_memory},
     {"--disk", "FILE[,readonly]", "a raw disk image or block device; may be given up to 8 times", run_take_disk},
     {"--net", "none|user", "network adapter: none, or behind the host's own network (default none)", run_take_net},
     {"--console", "stdio|socket:PATH", "where the serial console goes (default stdio)", run_take_console},
@@ -334,8 +372,10 @@ static int run_options_check(struct run_options *options, struct error *error)
 
 int run_options_parse(struct run_options *options, int argc, char **argv, struct error *error)
 {
-    *options = (struct run_options){.cpus = 1, .memory_bytes = GIB(1), .engine = "auto", .nested = true, .append = "",
-                                    .name = "vm"};
+    *options = (struct run_options){
+        .cpus = 1, .memory_bytes = GIB(1), .memory_minimum = GIB(1), .memory_maximum = GIB(1),
+        .memory_buffer = RUN_MEMORY_BUFFER, .engine = "auto", .nested = true, .append = "", .name = "vm",
+    };
     for (int i = 1; i < argc; i++) {
         size_t length = strcspn(argv[i], "=");
         const struct run_option *option = run_option_find(argv[i], length);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "engine/engine.h"
 
+enum { RUN_MEMORY_BUFFER = 20 /* percent */, RUN_MEMORY_BUFFER_MOST = 2000 };
 enum { RUN_DISKS = 8, RUN_ADAPTERS = 8, RUN_INITRD = 4096 };
 
 struct run_disk {
@@ -25,7 +26,9 @@ struct run_adapter {
 
 struct run_options {
     unsigned cpus;
-    u64 memory_bytes;
+    u64 memory_bytes; // at power-on
+    u64 memory_minimum, memory_maximum; // while it runs; both memory_bytes, or 0: fixed
+    unsigned memory_buffer;             // percent
     const char *engine;
     bool nested;
     enum engine_vendor vendor;

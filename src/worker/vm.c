@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "machine/vcpu_clock.h"
+#include "virtio/virtio_mem.h"
 #include "worker/host.h"
 #include "worker/vm_boot.h"
 #include "worker/vm_devices.h"
@@ -57,12 +58,20 @@ static void vm_on_extint(void *context)
         vcpu_kick(&vm->vcpus[0]);
 }
 
+// The maximum, rounded up to what can be plugged.
+static u64 vm_memory_most(const struct run_options *options)
+{
+    u64 more = options->memory_maximum > options->memory_bytes ? options->memory_maximum - options->memory_bytes : 0;
+    return options->memory_bytes + align_up(more, virtio_mem_block(more));
+}
+
 static int vm_create_board(struct vm *vm, struct error *error)
 {
     const struct board_config config = {
         .engine = vm->engine,
         .vm = vm->engine_vm,
         .memory_bytes = vm->options->memory_bytes,
+        .memory_most = vm_memory_most(vm->options),
         .cpus = vm->options->cpus,
         .debug = vm->options->debug_exit,
         .console = host_serial(vm->host),
@@ -125,7 +134,8 @@ struct vm *vm_create(const struct run_options *options, const struct engine *eng
 
 int vm_start(struct vm *vm, struct error *error)
 {
-    if (vm_devices_start(vm->devices, error))
+    if (vm_devices_start(vm->devices, error) ||
+        memory_control_set(vm_devices_memory(vm->devices), &vm->host->memory, error))
         return -1;
     host_connect(vm->host, vm);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
@@ -212,7 +222,27 @@ int vm_resume(struct vm *vm, struct error *error)
     board_resume(vm->board);
     vm->paused = false;
     vm_release(vm);
+    if (vm->host->agent)
+        agent_set_time(vm->host->agent); // its clock stood still, too
     return 0;
+}
+
+int vm_set_memory(struct vm *vm, const struct memory_policy *policy, struct error *error)
+{
+    if (memory_control_set(vm_devices_memory(vm->devices), policy, error))
+        return error_prefix(error, "'%s'", vm->options->name);
+    pthread_mutex_lock(&vm->host->lock);
+    vm->host->memory = *policy;
+    pthread_mutex_unlock(&vm->host->lock);
+    return 0;
+}
+
+enum vm_shutdown vm_shutdown(struct vm *vm)
+{
+    if (vm->host->agent && agent_shutdown(vm->host->agent, AGENT_POWER_DOWN))
+        return VM_SHUTDOWN_AGENT;
+    board_power_button(vm->board);
+    return VM_SHUTDOWN_POWER_BUTTON;
 }
 
 void vm_stop(struct vm *vm)

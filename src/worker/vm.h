@@ -73,6 +73,15 @@ int vm_resume(struct vm *vm, struct error *error);
 int vm_save(struct vm *vm, int fd, struct error *error);
 int vm_save_file(struct vm *vm, const char *path, struct error *error);
 
+// Any thread. How much memory the VM has from now on, and after a reset: see memory_control.h.
+struct memory_policy;
+int vm_set_memory(struct vm *vm, const struct memory_policy *policy, struct error *error);
+
+// Any thread. Asks the guest to end in good order: by its agent where one answers, otherwise, or when that has no effect, by
+// the power button. Says which was tried first.
+enum vm_shutdown { VM_SHUTDOWN_AGENT, VM_SHUTDOWN_POWER_BUTTON };
+enum vm_shutdown vm_shutdown(struct vm *vm);
+
 // Any thread: whoever waits for `wake` finds save_wanted.
 void vm_want_save(struct vm *vm);
 

@@ -6,17 +6,21 @@
 #include <string.h>
 
 #include "machine/virtio_state.h"
+#include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_console.h"
+#include "virtio/virtio_mem.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
+#include "virtio/virtio_serial.h"
 
-enum { VM_DEVICES = RUN_DISKS + RUN_ADAPTERS + 2 };
+enum { VM_DEVICES = RUN_DISKS + RUN_ADAPTERS + 5 };
 
 struct vm_devices {
     const struct run_options *options;
     struct network_port *nets[RUN_ADAPTERS];
     unsigned net_count;
+    struct memory_control *memory;
     struct virtio_pci *functions[VM_DEVICES];
     unsigned count;
 };
@@ -42,6 +46,20 @@ static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapt
     return vm_devices_add(devices, board, virtio_net_create(board_memory(board), &config, error), error);
 }
 
+static int vm_devices_add_memory(struct vm_devices *devices, struct board *board, struct error *error)
+{
+    struct memory *memory = board_memory(board);
+    struct virtio_pci *balloon = virtio_balloon_create(memory, error), *hotplug = NULL;
+    u64 region, more = memory_reserved(memory, &region);
+    if (vm_devices_add(devices, board, balloon, error))
+        return -1;
+    if (more && vm_devices_add(devices, board, hotplug = virtio_mem_create(memory, error), error))
+        return -1;
+    u64 startup = memory_bytes(memory);
+    devices->memory = memory_control_create(startup, startup + more, balloon, hotplug, error);
+    return devices->memory ? 0 : -1;
+}
+
 static int vm_devices_add_all(struct vm_devices *devices, struct host *host, struct board *board, struct error *error)
 {
     struct memory *memory = board_memory(board);
@@ -57,7 +75,12 @@ static int vm_devices_add_all(struct vm_devices *devices, struct host *host, str
         if (vm_devices_add_net(devices, &devices->options->adapters[i], board, error))
             return -1;
     const struct virtio_rng_config rng = {.bytes_per_second = 0};
-    return vm_devices_add(devices, board, virtio_rng_create(memory, &rng, error), error);
+    if (vm_devices_add(devices, board, virtio_rng_create(memory, &rng, error), error))
+        return -1;
+    const struct virtio_serial_config agent = {.name = AGENT_PORT, .channel = host->channel};
+    if (vm_devices_add(devices, board, virtio_serial_create(memory, &agent, error), error))
+        return -1;
+    return vm_devices_add_memory(devices, board, error);
 }
 
 struct vm_devices *vm_devices_create(const struct run_options *options, struct host *host, struct board *board,
@@ -95,6 +118,8 @@ void vm_devices_resume(struct vm_devices *devices)
         virtio_resume(devices->functions[i]->virtio);
 }
 
+struct memory_control *vm_devices_memory(struct vm_devices *devices) { return devices->memory; }
+
 unsigned vm_devices_count(const struct vm_devices *devices) { return devices->count; }
 
 int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, struct error *error)
@@ -124,6 +149,7 @@ void vm_devices_destroy(struct vm_devices *devices)
 {
     while (devices->count)
         virtio_pci_destroy(devices->functions[--devices->count]);
+    memory_control_destroy(devices->memory);
     while (devices->net_count)
         network_close(devices->nets[--devices->net_count]);
     free(devices);

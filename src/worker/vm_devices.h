@@ -4,6 +4,7 @@
 #include "machine/board.h"
 #include "machine/saved_state.h"
 #include "worker/host.h"
+#include "worker/memory_control.h"
 #include "worker/run_options.h"
 
 struct vm_devices;
@@ -14,6 +15,7 @@ struct vm_devices *vm_devices_create(const struct run_options *options, struct h
 int vm_devices_start(struct vm_devices *devices, struct error *error);
 void vm_devices_pause(struct vm_devices *devices); // until vm_devices_resume, none touches guest memory or the board
 void vm_devices_resume(struct vm_devices *devices);
+struct memory_control *vm_devices_memory(struct vm_devices *devices);
 unsigned vm_devices_count(const struct vm_devices *devices);
 int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, struct error *error); // while paused
 int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader,

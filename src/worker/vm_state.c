@@ -37,6 +37,13 @@ static const struct state_field vm_parts_fields[] = {
 
 static const struct state_section vm_parts_section = STATE_SECTION("vm", 1, vm_parts_fields);
 
+static const struct state_field memory_plugged_fields[] = {
+    STATE_FIELD(struct memory_plugged, reserved),
+    STATE_ARRAY(struct memory_plugged, chunks),
+};
+
+static const struct state_section memory_plugged_section = STATE_SECTION("memory-plugged", 1, memory_plugged_fields);
+
 static struct vm_parts vm_parts(const struct vm *vm)
 {
     int khz = vm->engine->vcpu_ioctl(vm->vcpus[0].handle, KVM_GET_TSC_KHZ, NULL);
@@ -145,9 +152,13 @@ static struct vcpu_state vm_vcpu_state(struct vm *vm, unsigned i)
 
 static int vm_save_memory(struct vm *vm, struct state_writer *writer, struct error *error)
 {
-    const struct memory *memory = board_memory(vm->board);
+    struct memory *memory = board_memory(vm->board);
     const struct memory_block *blocks;
+    struct memory_plugged plugged;
     unsigned count = memory_blocks(memory, &blocks);
+    memory_get_plugged(memory, &plugged);
+    if (state_writer_put(writer, &memory_plugged_section, 0, &plugged, error))
+        return -1;
     for (unsigned i = 0; i < count; i++)
         if (state_writer_put_memory(writer, memory, i, NULL, error))
             return -1;
@@ -180,13 +191,22 @@ int vm_save(struct vm *vm, int fd, struct error *error)
     return error_prefix(error, "cannot save '%s'", vm->options->name);
 }
 
+// Where there is memory comes before what is in it.
+static int vm_restore_memory(struct vm *vm, struct state_reader *reader, struct error *error)
+{
+    struct memory *memory = board_memory(vm->board);
+    struct memory_plugged plugged;
+    if (state_reader_take(reader, &memory_plugged_section, 0, &plugged, error) ||
+        memory_set_plugged(memory, &plugged, error) || memory_clear(memory, error))
+        return -1;
+    return state_reader_take_memory(reader, memory, error);
+}
+
 static int vm_restore_parts(struct vm *vm, struct state_reader *reader, struct error *error)
 {
     struct vm_parts saved, here = vm_parts(vm);
-    struct memory *memory = board_memory(vm->board);
     if (state_reader_take(reader, &vm_parts_section, 0, &saved, error) || vm_parts_compare(&saved, &here, error) ||
-        vm_cpuid_check(vm, reader, error) || memory_clear(memory, error) ||
-        state_reader_take_memory(reader, memory, error))
+        vm_cpuid_check(vm, reader, error) || vm_restore_memory(vm, reader, error))
         return -1;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         struct vcpu_state state = vm_vcpu_state(vm, i);

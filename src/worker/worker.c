@@ -98,6 +98,16 @@ static int worker_adapters(struct worker *worker, struct error *error)
 }
 static_assert(CONTROL_ADAPTERS == (int)RUN_ADAPTERS, "all are taken");
 
+// What the VM can be given while it runs: its maximum, also while its memory is fixed. The maximum of VMs for which nobody
+// has said one is 1 TiB, and what can be added is as finely divided as it is small, so there is a bound.
+static u64 worker_memory_most(const struct control_config *config)
+{
+    u64 bound = config->memory_startup > GIB(1) ? config->memory_startup * 16 : GIB(16);
+    u64 most = config->memory_maximum < bound ? config->memory_maximum : bound;
+    most = align_down(most < MEMORY_MOST ? most : MEMORY_MOST, PAGE_BYTES);
+    return most > config->memory_startup ? most : config->memory_startup;
+}
+
 static int worker_options(struct worker *worker, struct error *error)
 {
     static const enum engine_vendor vendors[] = {['h'] = ENGINE_VENDOR_HOST, ['i'] = ENGINE_VENDOR_INTEL,
@@ -113,6 +123,9 @@ static int worker_options(struct worker *worker, struct error *error)
     worker->options = (struct run_options){
         .cpus = config->cpus,
         .memory_bytes = config->memory_startup,
+        .memory_minimum = config->memory_dynamic ? config->memory_minimum : config->memory_startup,
+        .memory_maximum = worker_memory_most(config),
+        .memory_buffer = config->memory_buffer,
         .engine = config->engine,
         .nested = config->nested,
         .vendor = vendors[(unsigned char)config->vendor[0]],
@@ -166,7 +179,13 @@ static int worker_open(struct worker *worker, struct error *error)
     worker->engine = engine_select(options->engine, &engine, error);
     if (!worker->engine || worker_open_events(worker, error))
         return -1;
-    return host_open(&worker->host, options, error);
+    if (host_open(&worker->host, options, error))
+        return -1;
+    if (!worker->config.memory_dynamic)
+        worker->host.memory.minimum = worker->host.memory.maximum = options->memory_bytes;
+    worker->host.agent_changed = worker_tell_heartbeat;
+    worker->host.agent_context = worker;
+    return 0;
 }
 
 // --- Its life ---

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "worker/memory_control.h"
+#include "worker/vm_devices.h"
 #include "worker/worker_parts.h"
 
 struct worker_command {
@@ -39,9 +41,30 @@ static int command_shutdown(struct worker *worker, struct vm *vm, const json_t *
     if (vm->paused)
         return error_set(error, "'%s' is paused: a guest that stands still cannot shut down; resume it first",
                          worker->config.name);
-    board_power_button(vm->board);
-    *result = json_pack("{s:s}", "by", "power-button");
+    *result = json_pack("{s:s}", "by", vm_shutdown(vm) == VM_SHUTDOWN_AGENT ? "agent" : "power-button");
     return 0;
+}
+
+// A policy that the VM is to follow from now on; beyond what it can be given while it runs, dynamic memory does not go.
+static int command_memory(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
+                          struct error *error)
+{
+    json_int_t startup, minimum, maximum, buffer;
+    int dynamic;
+    (void)worker, (void)result;
+    if (json_unpack((json_t *)message, "{s:I,s:I,s:I,s:b,s:I}", "startup", &startup, "minimum", &minimum, "maximum",
+                    &maximum, "dynamic", &dynamic, "buffer", &buffer) ||
+        startup < 0 || minimum < 0 || maximum < 0 || buffer < 0 || buffer > RUN_MEMORY_BUFFER_MOST)
+        return error_set(error, "memory: expected bytes as \"startup\", \"minimum\" and \"maximum\", \"dynamic\", and "
+                                "a percentage from 0 to %d as \"buffer\"", RUN_MEMORY_BUFFER_MOST);
+    struct memory_status status;
+    struct memory_policy policy = {.minimum = (u64)startup, .maximum = (u64)startup, .buffer = (unsigned)buffer};
+    memory_control_status(vm_devices_memory(vm->devices), &status);
+    if (dynamic) {
+        policy.minimum = (u64)minimum;
+        policy.maximum = (u64)maximum < status.most ? (u64)maximum : status.most;
+    }
+    return vm_set_memory(vm, &policy, error);
 }
 
 static int command_reset(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
@@ -87,6 +110,7 @@ static int command_save(struct worker *worker, struct vm *vm, const json_t *mess
 static const struct worker_command worker_commands[] = {
     {"pause", command_pause}, {"resume", command_resume}, {"shutdown", command_shutdown},
     {"reset", command_reset}, {"end", command_end},       {"save", command_save},
+    {"memory", command_memory},
 };
 
 static const struct worker_command *worker_command_find(const char *name)

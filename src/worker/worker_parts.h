@@ -52,4 +52,5 @@ void worker_do_commands(struct worker *worker, struct vm *vm);
 void worker_get_status(struct worker *worker, struct control_status *status);
 void worker_set_state(struct worker *worker, enum control_state state); // and says so
 void worker_tell_nested(struct worker *worker);                         // if it has changed
+void worker_tell_heartbeat(void *worker);                               // the agent's thread
 void worker_tell_end(struct worker *worker, enum control_ending ending, const char *text);

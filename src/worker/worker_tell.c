@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "worker/memory_control.h"
+#include "worker/vm_devices.h"
 #include "worker/worker_parts.h"
 
 static u64 worker_now(void)
@@ -42,6 +44,34 @@ static void worker_look_at_nested(struct worker *worker, struct engine_nested_st
         worker->engine->nested_status(worker->vm->engine_vm, nested);
 }
 
+static_assert(CONTROL_HEARTBEAT_NONE == (int)AGENT_NO_CONTACT && CONTROL_HEARTBEAT_OK == (int)AGENT_OK &&
+              CONTROL_HEARTBEAT_LOST == (int)AGENT_LOST, "one meaning, two words");
+
+static void worker_look_at_guest(struct worker *worker, struct control_status *status)
+{
+    struct agent_status agent = {.heartbeat = AGENT_NO_CONTACT};
+    struct memory_status memory = {.assigned = worker->options.memory_bytes};
+    if (worker->vm) {
+        memory_control_status(vm_devices_memory(worker->vm->devices), &memory);
+        agent_get(worker->host.agent, &agent);
+    }
+    status->memory_assigned = memory.assigned;
+    status->memory_demand = memory.demand;
+    status->heartbeat = (enum control_heartbeat)agent.heartbeat;
+    snprintf(status->guest_system, sizeof status->guest_system, "%s", agent.system);
+    snprintf(status->addresses, sizeof status->addresses, "%s", agent.addresses);
+}
+
+void worker_tell_heartbeat(void *context)
+{
+    struct worker *worker = context;
+    struct agent_status agent;
+    agent_get(worker->host.agent, &agent);
+    control_server_event(worker->server,
+                         json_pack("{s:s,s:s}", "event", "heartbeat", "heartbeat",
+                                   control_heartbeat_name((enum control_heartbeat)agent.heartbeat)));
+}
+
 void worker_get_status(struct worker *worker, struct control_status *status)
 {
     struct engine_nested_status nested;
@@ -51,10 +81,10 @@ void worker_get_status(struct worker *worker, struct control_status *status)
         .state = worker->state,
         .uptime_ns = worker->ran + (worker->began ? worker_now() - worker->began : 0),
         .cpu_ns = worker->cpu_ns + (worker->vm ? worker_cpu_ns(worker->vm) : 0),
-        .memory_assigned = worker->options.memory_bytes,
         .nested_running = nested.on != 0,
         .nested_launched = nested.launched,
     };
+    worker_look_at_guest(worker, status);
     pthread_mutex_unlock(&worker->lock);
     snprintf(status->engine, sizeof status->engine, "%s", worker->engine->name);
     snprintf(status->nested_extension, sizeof status->nested_extension, "%s",

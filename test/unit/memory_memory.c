@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -162,11 +163,79 @@ static void test_load(void **state)
     memory_destroy(memory);
 }
 
+// Pages that were released read as zeroes and are the host's again.
+static void test_release(void **state)
+{
+    (void)state;
+    struct error error;
+    struct engine_vm vm = {0};
+    struct stat before, after;
+    struct memory *memory = memory_create(MIB(4), &error);
+    assert_int_equal(memory_attach(memory, &fake_engine, &vm, &error), 0);
+    assert_true(memory_fill(memory, 0, 0xAA, MIB(4)));
+    assert_int_equal(fstat(memory_fd(memory), &before), 0);
+    assert_int_equal(memory_release(memory, MIB(1), MIB(2)), 0);
+    assert_int_equal(vm.written_gpa, MIB(1));
+    assert_int_equal(vm.written_bytes, MIB(2));
+    assert_int_equal(fstat(memory_fd(memory), &after), 0);
+    assert_int_equal((before.st_blocks - after.st_blocks) * 512, MIB(2));
+    const u8 *bytes = memory_pointer(memory, 0, MIB(4));
+    assert_int_equal(bytes[MIB(1) - 1], 0xAA);
+    assert_int_equal(bytes[MIB(1)], 0);
+    assert_int_equal(bytes[MIB(3) - 1], 0);
+    assert_int_equal(bytes[MIB(3)], 0xAA);
+    assert_int_equal(memory_release(memory, MIB(3), MIB(2)), -1);
+    assert_int_equal(memory_release(memory, 1, PAGE_BYTES), -1);
+    assert_int_equal(memory_release(memory, MIB(5), PAGE_BYTES), -1);
+    memory_destroy(memory);
+}
+
+// The region: nothing of it is RAM until it is plugged; the engine learns of it by chunks.
+static void test_region(void **state)
+{
+    (void)state;
+    struct error error;
+    struct engine_vm vm = {0};
+    u64 gpa;
+    struct memory *memory = memory_create(MIB(4), &error);
+    assert_int_equal(memory_reserved(memory, &gpa), 0);
+    assert_int_equal(memory_reserve(memory, GIB(4), &error), 0);
+    assert_int_equal(memory_reserve(memory, GIB(4), &error), -1);
+    assert_int_equal(memory_attach(memory, &fake_engine, &vm, &error), 0);
+    assert_int_equal(vm.calls, 1);
+    assert_true(memory_reserved(memory, &gpa) == GIB(4) && gpa == GIB(4));
+    assert_null(memory_pointer(memory, gpa, 1));
+    assert_int_equal(memory_plug(memory, gpa + MIB(2), MIB(2), &error), 0);
+    assert_int_equal(vm.calls, 2);
+    assert_int_equal(vm.regions[1].guest_phys_addr, gpa);
+    assert_int_equal(vm.regions[1].memory_size, MIB(256));
+    assert_true(memory_fill(memory, gpa + MIB(2), 1, MIB(2)));
+    assert_int_equal(memory_plug(memory, gpa + MIB(4), MIB(512), &error), 0); // in three chunks, two of them new
+    assert_int_equal(vm.calls, 4);
+    memory_unplug(memory, gpa + MIB(2), MIB(2));
+    assert_int_equal(vm.calls, 4);
+    u8 byte = 7;
+    assert_true(memory_read(memory, gpa + MIB(2), &byte, 1));
+    assert_int_equal(byte, 0);
+    memory_unplug(memory, gpa + MIB(4), MIB(512));
+    assert_int_equal(vm.calls, 7);
+    assert_int_equal(vm.regions[6].memory_size, 0);
+    assert_null(memory_pointer(memory, gpa, 1));
+    assert_int_equal(memory_plug(memory, gpa + GIB(4) - MIB(2), MIB(4), &error), -1);
+    assert_int_equal(memory_plug(memory, MIB(2), MIB(2), &error), -1);
+    vm.refuse = -12;
+    assert_int_equal(memory_plug(memory, gpa, MIB(2), &error), -1);
+    assert_null(memory_pointer(memory, gpa, 1));
+    vm.refuse = 0;
+    memory_destroy(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small),  cmocka_unit_test(test_hole),  cmocka_unit_test(test_refused_sizes),
         cmocka_unit_test(test_engine), cmocka_unit_test(test_dirty), cmocka_unit_test(test_load),
+        cmocka_unit_test(test_release), cmocka_unit_test(test_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,7 +303,7 @@ static void test_other_parts(void **state)
     refused_with(setup, fd, "it was started with --debug-exit, and this VM without");
     setup->options = right;
     setup->options.adapter_count = 0;
-    refused_with(setup, fd, "it has 3 virtio devices, and this VM 2");
+    refused_with(setup, fd, "it has 5 virtio devices, and this VM 4");
     setup->options = right;
     close(fd);
     end(setup);
