@@ -1,6 +1,7 @@
-// The gs base of generated code, in each of the ways that gsbase.c knows: several processors on threads of their own change
-// between two address spaces each and read a page that means something else in every one of them, while their threads are
-// interrupted and scheduled at any instruction. A base that is not the current context's reads another's value.
+// The gs base of generated code, in each of the ways that gsbase.c knows: several processors on threads of their own
+// change between two address spaces each and read a page that means something else in every one of them, while their
+// threads are interrupted and scheduled at any instruction. A base that is not the current context's reads another's
+// value.
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

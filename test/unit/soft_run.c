@@ -188,6 +188,53 @@ static void test_changing_code(void **state)
 }
 
 // Any value is a stack pointer as long as nobody uses it. The loop is long enough to be interrupted by the host.
+// Accesses around one base (span.c): within a page; across two, where the base moves on by constants; pushes and pops with
+// other uses of the stack between them; flags that live across them.
+GUEST_CODE(spans, "lea 0xfe8(%rdi), %rsi\nmov $0x1111, %eax\nmov $16, %ecx\n"
+           "1: mov %rax, (%rsi)\nadd $8, %rsi\nmov %rcx, 0x100(%rsi)\nmov -8(%rsi), %r14\nadd 0x100(%rsi), %r14\n"
+           "lea 8(%rsi), %rsi\nmov %r14, 0x200(%rsi)\nadd 0x200(%rsi), %r15\nadd %r14, %rbx\ndec %ecx\njnz 1b\n"
+           "sub $16*16, %rsi\nmov (%rsi), %r8\nmov 0x108(%rsi), %r9\nmov 0x210(%rsi), %r10");
+static void test_spans(void **state)
+{
+    RUN(spans);
+    assert_int_equal(REG(RBX), 16 * 0x1111 + 136);
+    assert_int_equal(REG(R15), REG(RBX));
+    assert_int_equal(REG(RSI), DATA + 0xfe8);
+    assert_int_equal(REG(R8), 0x1111);
+    assert_int_equal(REG(R9), 16);
+    assert_int_equal(REG(R10), 0x1111 + 16);
+    for (u64 i = 0; i < 16; i++) {
+        assert_int_equal(MEMORY(0xfe8 + 16 * i), 0x1111);
+        assert_int_equal(MEMORY(0xff0 + 16 * i + 0x100), 16 - i);
+        assert_int_equal(MEMORY(0xff8 + 16 * i + 0x200), 0x1111 + 16 - i);
+    }
+}
+
+GUEST_CODE(span_stack, "mov $3000, %ecx\nmov %rsp, %rdx\n1: sub $8, %rsp\nmov $7, %r14\nmov $9, %r15\ncall 2f\nadd %rax, %rbx\n"
+           "cmp $4, %rax\njne 3f\ndec %ecx\njnz 1b\nmov %rdx, %rsi\nsub %rsp, %rsi\njmp 3f\n"
+           "2: push %r14\npush %r15\npush $-5\npush %rsp\nsub $0x40, %rsp\nmov %rcx, 8(%rsp)\ncmp $1, %ecx\nmov %r15, 0x10(%rsp)\n"
+           "mov 0x10(%rsp), %r14\nsetc %al\nmovzx %al, %eax\nadd $0x40, %rsp\npop %r8\nsub %rsp, %r8\npop %r9\npop %r15\ncmp %r14, %r15\npop %r14\n"
+           "sete %al\nadd %r9d, %eax\nadd $8, %eax\nret\n3:");
+static void test_span_stack(void **state)
+{
+    RUN(span_stack);
+    assert_int_equal(REG(RBX), 3000 * 4);
+    assert_int_equal(REG(RSI), 3000 * 8);
+    assert_int_equal(REG(R8), 0);
+    assert_int_equal(REG(R9), -5);
+    assert_int_equal(REG(R14), 7);
+    assert_int_equal(REG(R15), 9);
+}
+
+// Both stores are to the page they are in, and the second changes the block itself.
+GUEST_CODE(span_code, "lea 1f(%rip), %rsi\nmov $3, %ecx\n2: mov %ecx, 1(%rsi)\nmovb $0x12, 4(%rsi)\n1: mov $0x12345678, %eax\n"
+           "add %rax, %rbx\ndec %ecx\njnz 2b");
+static void test_span_code(void **state)
+{
+    RUN(span_code);
+    assert_int_equal(REG(RBX), 3 * 0x12000000 + 6);
+}
+
 GUEST_CODE(astray, "mov %rsp, %r13\nmov $0x98edb79bfa58b6de, %rsp\nmov $300000000, %rcx\n1: dec %rcx\njnz 1b\n"
                    "mov (%rdi), %rax\nmov %rsp, %rbx\nmov %r13, %rsp\n");
 static void test_stack_pointer_astray(void **state)
@@ -202,7 +249,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_memory), cmocka_unit_test(test_flags_across_memory),
         cmocka_unit_test(test_loops_and_calls), cmocka_unit_test(test_bit_offsets), cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_changing_code), cmocka_unit_test(test_stack_pointer_astray),
+        cmocka_unit_test(test_changing_code), cmocka_unit_test(test_spans), cmocka_unit_test(test_span_stack),
+        cmocka_unit_test(test_span_code), cmocka_unit_test(test_stack_pointer_astray),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -33,6 +33,7 @@ struct translation;
 #define MODE_AVX512 (1ull << 10)
 #define MODE_STEP (1ull << 11)      // one instruction a block (EFLAGS.TF, breakpoints)
 #define MODE_FWAIT_NM (1ull << 12)  // CR0.MP and TS: WAIT is #NM
+#define MODE_PLAIN (1ull << 15)     // no spans (span.c)
 #define MODE_PROTECTED (1ull << 13) // not real or virtual-8086 mode: VEX decodes
 
 enum exit_kind {
@@ -55,6 +56,7 @@ struct block_exit {
     const u8 *unlinked;        // executable address it leads to while not linked
     s32 offset;                // target's RIP relative to code_base
     bool flags_live;
+    bool plain;                // its target is in MODE_PLAIN
 };
 
 // Where a host instruction came from: for faults taken on the host, which happen between sites.

@@ -336,7 +336,7 @@ const u8 *code_link(struct cpu *cpu, u32 exit_id)
     cpu->rip = cpu->code_base + (u64)(s64)exit->offset;
     if (!cpu_code64(cpu))
         cpu->rip = (u32)cpu->rip;
-    struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word);
+    struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word | (exit->plain ? MODE_PLAIN : 0));
     pthread_mutex_lock(&code->lock);
     if (block->gpa2 != ~0ull && !exit->from->dropped && code->flushes == flushes)
         link_through_jumps(code, exit, cpu_code64(cpu));

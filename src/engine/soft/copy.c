@@ -208,8 +208,15 @@ static void emit_modrm(struct translation *t, const struct decoded *d, const str
 {
     if (f->base == INSN_NO_REGISTER)
         emit8(&t->e, d->bytes[d->zydis.raw.modrm.offset]);
-    else
+    else if (!t->displacement)
         emit8(&t->e, (u8)((reg & 7) << 3 | (f->base & 7)));
+    else if (t->displacement == (s8)t->displacement && d->zydis.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+        emit8(&t->e, (u8)(0x40 | (reg & 7) << 3 | (f->base & 7)));
+        emit8(&t->e, (u8)t->displacement);
+    } else {
+        emit8(&t->e, (u8)(0x80 | (reg & 7) << 3 | (f->base & 7)));
+        emit32(&t->e, (u32)t->displacement);
+    }
 }
 
 // Where immediates start: behind ModRM, SIB and displacement, or behind the opcode.
@@ -496,8 +503,35 @@ void copy_operation(struct translation *t, struct decoded *d)
             copy_store_gpr(t, fields.from == reg ? R15 : reg, reg);
 }
 
+// Hints, and NOPs with a ModRM: their memory operands are never accessed.
+static bool is_hint(const struct decoded *d)
+{
+    switch (d->zydis.mnemonic) {
+    case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR32: case ZYDIS_MNEMONIC_ENDBR64:
+    case ZYDIS_MNEMONIC_RDSSPD: case ZYDIS_MNEMONIC_RDSSPQ: // without shadow stacks
+    case ZYDIS_MNEMONIC_PREFETCH: case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHT0:
+    case ZYDIS_MNEMONIC_PREFETCHT1: case ZYDIS_MNEMONIC_PREFETCHT2: case ZYDIS_MNEMONIC_PREFETCHW:
+    case ZYDIS_MNEMONIC_PREFETCHWT1: case ZYDIS_MNEMONIC_CLDEMOTE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool copy_may_span(const struct decoded *d)
+{
+    return !is_hint(d) && d->zydis.mnemonic != ZYDIS_MNEMONIC_LEA && !is_bit_test(d) && d->zydis.address_width == 64;
+}
+
 static void memory_form(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op)
 {
+    if (span_emit(t, d)) {
+        site_add(t, d, t->flags & FLAGS_LIVE);
+        copy_operation(t, d);
+        t->displacement = 0;
+        flags_after(t, d);
+        return;
+    }
     unsigned access = copy_access(d, op) | demand_access(d, op), size = op->size / 8;
     probe_flags(t, d);
     probe_effective(t, d, op);
@@ -550,21 +584,6 @@ static void lea_emit(struct translation *t, struct decoded *d)
     } else {
         emit8(&t->e, 0x66);
         emit_gs(&t->e, WIDTH32, X86_MOV_STORE, R14, CPU(gpr) + 8 * guest);
-    }
-}
-
-// Hints, and NOPs with a ModRM: their memory operands are never accessed.
-static bool is_hint(const struct decoded *d)
-{
-    switch (d->zydis.mnemonic) {
-    case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR32: case ZYDIS_MNEMONIC_ENDBR64:
-    case ZYDIS_MNEMONIC_RDSSPD: case ZYDIS_MNEMONIC_RDSSPQ: // without shadow stacks
-    case ZYDIS_MNEMONIC_PREFETCH: case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHT0:
-    case ZYDIS_MNEMONIC_PREFETCHT1: case ZYDIS_MNEMONIC_PREFETCHT2: case ZYDIS_MNEMONIC_PREFETCHW:
-    case ZYDIS_MNEMONIC_PREFETCHWT1: case ZYDIS_MNEMONIC_CLDEMOTE:
-        return true;
-    default:
-        return false;
     }
 }
 

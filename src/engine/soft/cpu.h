@@ -115,7 +115,7 @@ typedef u64 mode_word;
 // Why interrupts are held off for one instruction (SDM 3A 6.8.3; VMCS interruptibility state, SDM 3C 25.4.2).
 enum { BLOCKING_STI = 1 << 0, BLOCKING_MOV_SS = 1 << 1, BLOCKING_NMI = 1 << 3 };
 
-enum { CPU_XSAVE_BYTES = 4096, CPU_BOUNCE_BYTES = 192, CPU_MMIO_FRAGMENTS = 16, CPU_CPUID_ENTRIES = 128 };
+enum { CPU_XSAVE_BYTES = 4096, CPU_BOUNCE_BYTES = 192, CPU_MMIO_FRAGMENTS = 16, CPU_CPUID_ENTRIES = 128, CPU_SPANS = 4 };
 
 // One access to a device, as the instruction that made it is restarted or retired around exits to the board (mmio.h).
 struct mmio_fragment {
@@ -170,6 +170,7 @@ struct cpu {
     struct cpu *self;  // the address C knows it by
     u64 host_rsp;
     u64 scratch[4];    // generated code's own
+    u64 span[CPU_SPANS]; // host addresses of ranges that the block in progress has probed for (span.c)
     u64 fs_base, gs_base; // = segment[].base, kept equal by segment_set_base
     struct tlb *tlb;   // current context
     _Atomic u32 request; // enum cpu_request

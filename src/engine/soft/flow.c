@@ -50,6 +50,13 @@ static void exit_direct(struct translation *t, unsigned condition, s64 offset)
     exit->rel32 = emit_jump_forward(&t->e, condition, true);
 }
 
+void flow_plain(struct translation *t, struct decoded *d)
+{
+    struct block_exit *exit = &t->exit[t->exit_count++];
+    *exit = (struct block_exit){ .offset = d->position, .plain = true };
+    exit->rel32 = emit_jump_forward(&t->e, 7, true);
+}
+
 void flow_exits(struct translation *t)
 {
     struct emit *e = &t->e;
@@ -199,6 +206,13 @@ static void operand_to_r14(struct translation *t, struct decoded *d, const Zydis
 static void stack_probe(struct translation *t, struct decoded *d, void (*operation)(struct translation *, struct decoded *))
 {
     struct emit *e = &t->e;
+    if (span_emit(t, d)) {
+        site_add(t, d, t->flags & FLAGS_LIVE);
+        operation(t, d);
+        t->displacement = 0;
+        emit_memory(e, WIDTH64, X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, -8);
+        return;
+    }
     emit_memory(e, wide_of(t), X86_LEA, R14, RSP, INSN_NO_REGISTER, 1, -(s32)word_of(t));
     probe_emit(t, d, word_of(t), SLOW_WRITE | SLOW_STACK);
     struct slow_path *slow = probe_last(t);
@@ -210,10 +224,22 @@ static void stack_probe(struct translation *t, struct decoded *d, void (*operati
     emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, -(s32)word_of(t));
 }
 
+// R14 = what RSP points at
+static void stack_read(struct translation *t, struct decoded *d)
+{
+    struct emit *e = &t->e;
+    if (!span_emit(t, d)) {
+        emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, RSP);
+        probe_emit(t, d, word_of(t), SLOW_READ | SLOW_STACK);
+    }
+    emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, t->displacement);
+    t->displacement = 0;
+}
+
 static void push_return(struct translation *t, struct decoded *d)
 {
     load_rip(t, R15, d->position + d->zydis.length);
-    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, 0);
+    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, t->displacement);
 }
 
 static void push_register(struct translation *t, struct decoded *d)
@@ -223,27 +249,28 @@ static void push_register(struct translation *t, struct decoded *d)
         copy_load_gpr(t, R15, reg);
         reg = R15;
     }
-    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, reg, R14, INSN_NO_REGISTER, 1, 0);
+    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, reg, R14, INSN_NO_REGISTER, 1, t->displacement);
 }
 
 static void push_immediate(struct translation *t, struct decoded *d)
 {
     emit_mov_imm(&t->e, R15, (u64)d->operand[0].imm.value.s);
-    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, 0);
+    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, t->displacement);
 }
 
 static void push_scratch(struct translation *t, struct decoded *d)
 {
     (void)d;
     emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, R15, CPU(scratch));
-    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, 0);
+    emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, t->displacement);
 }
 
 static void call_emit(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
     bool direct = d->operand[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    probe_flags(t, d);
+    if (!d->span) // never a leader: nothing follows it
+        probe_flags(t, d);
     if (!direct) {
         operand_to_r14(t, d, &d->operand[0]);
         emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(scratch));
@@ -265,9 +292,7 @@ static void ret_emit(struct translation *t, struct decoded *d)
     u32 extra = d->operand[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && d->operand[0].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT
                     ? (u32)d->operand[0].imm.value.u : 0;
     probe_flags(t, d);
-    emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, RSP);
-    probe_emit(t, d, word_of(t), SLOW_READ | SLOW_STACK);
-    emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
+    stack_read(t, d);
     emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, (s32)(word_of(t) + extra));
     emit_jump(e, EMIT_ALWAYS, t->code->glue.jump);
     t->ended = true;
@@ -302,9 +327,7 @@ void flow_emit(struct translation *t, struct decoded *d)
 static void pop_register(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
-    emit_rr(e, wide_of(t), X86_MOV_LOAD, R14, RSP);
-    probe_emit(t, d, word_of(t), SLOW_READ | SLOW_STACK);
-    emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
+    stack_read(t, d);
     emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, (s32)word_of(t));
     copy_store_gpr(t, R14, (unsigned)ZydisRegisterGetId(d->operand[0].reg.value));
 }
@@ -322,7 +345,8 @@ static void leave_emit(struct translation *t, struct decoded *d)
 void stack_emit(struct translation *t, struct decoded *d)
 {
     const ZydisDecodedOperand *op = &d->operand[0];
-    probe_flags(t, d);
+    if (!d->span)
+        probe_flags(t, d);
     if (d->zydis.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
         leave_emit(t, d);
     } else if (d->zydis.mnemonic == ZYDIS_MNEMONIC_POP) {

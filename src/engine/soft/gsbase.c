@@ -1,23 +1,23 @@
-// Generated code finds its context through the gs base, and contexts change at every system call, page fault, VM exit and VM
-// entry of a guest, so changing the base has to be cheap. There are three ways, and the host decides which:
+// Generated code finds its context through the gs base, and contexts change at every system call, page fault, VM exit
+// and VM entry of a guest, so changing the base has to be cheap. There are three ways, and the host decides which:
 //
 // PLAIN. The kernel announces FSGSBASE (AT_HWCAP2): WRGSBASE, some ten nanoseconds. So it is on most machines.
 //
-// CALL. arch_prctl(ARCH_SET_GS), which works everywhere. It is a system call whose work is a write to an MSR; in a cloud guest
-// that may exit to the hypervisor, and then takes a thousand times as long as the instruction.
+// CALL. arch_prctl(ARCH_SET_GS), which works everywhere. It is a system call whose work is a write to an MSR; in a
+// cloud guest that may exit to the hypervisor, and then takes a thousand times as long as the instruction.
 //
-// TRAP. The instruction executes although the kernel does not announce it: CR4.FSGSBASE is the hypervisor's doing in some
-// clouds. Such a kernel does not know that bases change behind its back: when it schedules a thread it loads
-// what the thread's last arch_prctl said. (It keeps the base over system calls, interrupts and signals, which have no reason to
-// touch it.) That is enough, if what it loads is an address at which every access faults. So each vCPU has a region without
-// access, as large as a window, tells the kernel once that its thread's base is there, and then changes the base by
-// WRGSBASE. When the thread was scheduled in between, generated code's next access through gs faults in that region; the
-// signal handler writes the base again, and the instruction runs anew, as it did not do anything yet. One such fault for
-// each time the host takes the CPU away costs nothing to speak of.
+// TRAP. The instruction executes although the kernel does not announce it: CR4.FSGSBASE is the hypervisor's doing in
+// some clouds. Such a kernel does not know that bases change behind its back: when it schedules a thread it loads what
+// the thread's last arch_prctl said. (It keeps the base over system calls, interrupts and signals, which have no reason
+// to touch it.) That is enough, if what it loads is an address at which every access faults. So each vCPU has a region
+// without access, as large as a window, tells the kernel once that its thread's base is there, and then changes the
+// base by WRGSBASE. When the thread was scheduled in between, generated code's next access through gs faults in that
+// region; the signal handler writes the base again, and the instruction runs anew, as it did not do anything yet. One
+// such fault for each time the host takes the CPU away costs nothing to speak of.
 //
 // C never uses gs, so it does not matter when it happens there; behind sleeps that are sure to lose the base, the run
-// loop writes it in advance. Each vCPU has a region of its own: a kernel that saw two threads with the same base might save the
-// load when it goes from one to the other, and leave the first one's window to the second.
+// loop writes it in advance. Each vCPU has a region of its own: a kernel that saw two threads with the same base might
+// save the load when it goes from one to the other, and leave the first one's window to the second.
 #include "engine/soft/gsbase.h"
 
 #include <asm/prctl.h>

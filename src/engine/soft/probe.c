@@ -143,17 +143,28 @@ void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedO
     probe_segment(t, d, op, size, access);
 }
 
-void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access)
+void probe_compare(struct translation *t, unsigned size, enum access tag)
 {
     struct emit *e = &t->e;
-    unsigned tag = access & SLOW_WRITE ? ACCESS_WRITE : ACCESS_READ;
     emit_rr(e, WIDTH32, X86_MOV_LOAD, R15, R14);
     emit_shift_imm(e, WIDTH32, 5, R15, PAGE_BITS - 5);
     emit_gs(e, WIDTH32, X86_AND_LOAD, R15, CPU(tlb_mask));
     emit_gs_based(e, WIDTH64, X86_SUB_LOAD, R14, R15, CPU_WINDOW_TLB + offsetof(struct tlb_entry, tag) + 8 * tag);
     emit_alu_imm32(e, WIDTH64, 7, R14, PAGE_BYTES - size);
+}
+
+void probe_translate(struct translation *t)
+{
+    emit_gs_based(&t->e, WIDTH64, X86_ADD_LOAD, R14, R15, CPU_WINDOW_TLB + offsetof(struct tlb_entry, host));
+}
+
+void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access)
+{
+    struct emit *e = &t->e;
+    unsigned tag = access & SLOW_WRITE ? ACCESS_WRITE : ACCESS_READ;
+    probe_compare(t, size, tag);
     u8 *miss = emit_jump_forward(e, 7, false);
-    emit_gs_based(e, WIDTH64, X86_ADD_LOAD, R14, R15, CPU_WINDOW_TLB + offsetof(struct tlb_entry, host));
+    probe_translate(t);
     if (t->slow_count == TRANSLATE_SLOW) {
         e->full = true; // cannot happen: translate.c ends the block before
         return;

@@ -136,7 +136,7 @@ static void decoder_init(ZydisDecoder *decoder, mode_word mode)
 }
 
 // Branches and the stack have generated code only where linear addresses are effective addresses and all is one width.
-static bool flow_inline(const struct translation *t, const struct decoded *d)
+bool flow_inline(const struct translation *t, const struct decoded *d)
 {
     if (t->mode & MODE_STEP)
         return false;
@@ -473,8 +473,10 @@ struct block *translate_block(struct code_cache *code, mode_word mode, u64 gpa, 
     t->count = t->slow_count = t->exit_count = t->site_count = 0;
     t->ended = t->polled = false;
     t->cached = t->dirty = t->uncached = 0;
+    t->displacement = 0;
     block->bytes = (u16)decode_block(t, bytes, available, crossing);
     flags_liveness(t);
+    span_plan(t);
     emit_block(t);
     return block_finish(t) ? block : NULL;
 }

@@ -7,7 +7,8 @@
 #include "engine/soft/block.h"
 #include "engine/soft/opcode.h"
 
-enum { TRANSLATE_INSNS = 48, TRANSLATE_EXITS = 24, TRANSLATE_SLOW = 96, TRANSLATE_SITES = 288 };
+enum { TRANSLATE_INSNS = 48, TRANSLATE_EXITS = 32, TRANSLATE_SPANS = 12, TRANSLATE_SPAN_SLOTS = CPU_SPANS,
+       TRANSLATE_SLOW = 96, TRANSLATE_SITES = 288 };
 
 // Where the guest's arithmetic flags are at this point of the block.
 enum flags_place { FLAGS_LIVE = 1, FLAGS_MEMORY = 2, FLAGS_BOTH = 3 };
@@ -21,6 +22,16 @@ struct decoded {
     u8 reads, kills; // arithmetic flags, as bits of FLAGS_ARITHMETIC shifted by flag_bit()
     u8 writes;
     u8 live_out;     // needed by something behind this instruction
+    u8 span;         // index + 1 of the span that its access belongs to; 0: none
+    s32 span_at;     // of its access, relative to the base as the leader finds it
+};
+
+// Accesses around one base register that share a probe (span.c).
+struct span {
+    s32 low, high; // relative to the base as the leader finds it
+    u8 leader;     // index of the instruction that probes
+    u8 base, slot; // cpu->span[slot]
+    bool write;
 };
 
 // A memory access that leaves the hot path, to be emitted behind the block.
@@ -54,6 +65,9 @@ struct translation {
     unsigned page_bytes;    // of the page from its start that decoding may use
     u8 cached, dirty;       // guest R14 (bit 0) and R15 (bit 1) are in the host's; and memory does not have them yet
     u8 uncached;            // ... are not any more behind the instruction in progress
+    struct span span[TRANSLATE_SPANS];
+    unsigned span_count;
+    s32 displacement;       // of the operand of the instruction in progress from the host address in R14
     bool polled;            // the backward branch that comes next has had its poll
     bool ended;             // the last instruction leaves the block on all paths
 };
@@ -75,15 +89,22 @@ void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedO
 void probe_effective(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op); // R14 = effective address, no segment
 void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // R14 offset to linear
 void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access);     // R14 linear -> host
+void probe_compare(struct translation *t, unsigned size, enum access tag);                     // its parts: then JA misses,
+void probe_translate(struct translation *t);                                                   // and this finishes
 struct slow_path *probe_last(struct translation *t);
 void probe_slow_paths(struct translation *t);                                                  // behind the block
 void flags_to_memory(struct translation *t);
 void flags_to_live(struct translation *t, unsigned scratch);
 
+// span.c
+void span_plan(struct translation *t);                     // the block is decoded
+bool span_emit(struct translation *t, struct decoded *d);  // true: the host address is R14 + t->displacement
+
 // copy.c
 bool copy_emit(struct translation *t, struct decoded *d);
 void copy_operation(struct translation *t, struct decoded *d); // the re-encoded instruction alone, host address in R14
 const ZydisDecodedOperand *copy_memory_operand(const struct decoded *d); // the one it accesses, or NULL
+bool copy_may_span(const struct decoded *d);              // that operand is where it says, and nowhere else
 unsigned copy_access(const struct decoded *d, const ZydisDecodedOperand *op);
 // Guest R14 and R15 stay in the host's from one register instruction to the next. copy_spill: memory has them again;
 // copy_release: and the host register may be used for something else.
@@ -96,6 +117,8 @@ void copy_store_gpr(struct translation *t, unsigned host, unsigned guest);
 // flow.c
 void flow_emit(struct translation *t, struct decoded *d);
 void stack_emit(struct translation *t, struct decoded *d);
+bool flow_inline(const struct translation *t, const struct decoded *d); // translate.c: not in C
+void flow_plain(struct translation *t, struct decoded *d); // JA to the MODE_PLAIN translation from this instruction on
 void flow_poll(struct translation *t, struct decoded *d);
 bool flow_is_backward_condition(const struct decoded *d);
 void flow_fallthrough(struct translation *t, unsigned position);
