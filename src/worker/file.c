@@ -73,6 +73,12 @@ int file_load(struct file *file, const char *option, const char *path, u64 most,
     return result;
 }
 
+void file_rest(const struct file *file)
+{
+    if (file->mapped)
+        madvise(file->data, file->bytes, MADV_DONTNEED);
+}
+
 void file_free(struct file *file)
 {
     if (file->mapped)

@@ -13,4 +13,6 @@ struct file {
 
 // `option` names the file's purpose in errors ("--kernel"). Nothing longer than `most` bytes is taken.
 int file_load(struct file *file, const char *option, const char *path, u64 most, struct error *error);
+// Not needed for a while: the host may take its pages back, and reads them again when they are touched.
+void file_rest(const struct file *file);
 void file_free(struct file *file);

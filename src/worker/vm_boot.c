@@ -142,5 +142,8 @@ int vm_boot(struct vm_images *images, const struct run_options *options, struct 
         result = vm_images_write(images, board_memory(board), error);
     if (!result)
         result = vm_registers_set(images, engine, first, error);
+    file_rest(&images->kernel); // until the next reset
+    for (unsigned i = 0; i < images->count; i++)
+        file_rest(&images->modules[i]);
     return result;
 }
