@@ -33,7 +33,8 @@ void place_state(char path[static PLACE_BYTES])
         return;
     if (getuid() == 0)
         snprintf(path, PLACE_BYTES, "/var/lib/nidus");
-    else if (!place_environment(path, "XDG_STATE_HOME", "/nidus") && !place_environment(path, "HOME", "/.local/state/nidus"))
+    else if (!place_environment(path, "XDG_STATE_HOME", "/nidus") &&
+             !place_environment(path, "HOME", "/.local/state/nidus"))
         snprintf(path, PLACE_BYTES, "/tmp/nidus-%u/state", (unsigned)getuid());
 }
 

@@ -11,6 +11,6 @@ enum { PLACE_BYTES = 512 };
 void place_runtime(char path[static PLACE_BYTES]);
 void place_state(char path[static PLACE_BYTES]);
 void place_socket(char path[static PLACE_BYTES]);
-// Makes a folder and those above it, for this user alone. A folder that is there and belongs to somebody else is an error:
-// in /tmp anybody could have put it there.
+// Makes a folder and those above it, for this user alone. A folder that is there and belongs to somebody else is an
+// error: in /tmp anybody could have put it there.
 int place_make(const char *path, struct error *error);

@@ -73,7 +73,7 @@ struct exchange {
     void (*work)(struct exchange *exchange);
 };
 
-// --- Exchanges --------------------------------------------------------------------------------------------------------
+// --- Exchanges -------------------------------------------------------------------------------------------------------
 static struct exchange *exchange_create(struct api *api, struct evhttp_request *http)
 {
     struct exchange *exchange = value_allocate(sizeof *exchange);
@@ -192,7 +192,7 @@ static void api_woken(evutil_socket_t fd, short what, void *context)
     }
 }
 
-// --- The pieces of an answer ------------------------------------------------------------------------------------------
+// --- The pieces of an answer -----------------------------------------------------------------------------------------
 static void piece(struct exchange *exchange, const char *kind, json_t *value, bool end)
 {
     json_t *object = json_pack("{s:o}", kind, value ? value : json_null());
@@ -210,7 +210,11 @@ static json_t *text_json(const char *text)
     return json ? json : json_null();
 }
 
-static void reply_output(void *context, struct value *object) { piece(context, "output", json_from_value(object, true), false); }
+static void reply_output(void *context, struct value *object)
+{
+    piece(context, "output", json_from_value(object, true), false);
+}
+
 static void reply_host(void *context, const char *text) { piece(context, "host", text_json(text), false); }
 static void reply_warning(void *context, const char *text) { piece(context, "warning", text_json(text), false); }
 static void reply_verbose(void *context, const char *text) { piece(context, "verbose", text_json(text), false); }
@@ -236,9 +240,12 @@ static json_t *error_json(const struct cmdlet_error *error)
     return json;
 }
 
-static void reply_error(void *context, const struct cmdlet_error *error) { piece(context, "error", error_json(error), false); }
+static void reply_error(void *context, const struct cmdlet_error *error)
+{
+    piece(context, "error", error_json(error), false);
+}
 
-// --- Carrying out -----------------------------------------------------------------------------------------------------
+// --- Carrying out ----------------------------------------------------------------------------------------------------
 // An object by what stands for it; anything else as it is.
 static struct value *audit_value(const struct value *value)
 {
@@ -309,7 +316,7 @@ static void exchange_work(void *context)
     exchange_unref(exchange); // the pool's
 }
 
-// --- Routes, on the loop ----------------------------------------------------------------------------------------------
+// --- Routes, on the loop ---------------------------------------------------------------------------------------------
 static void answer(struct evhttp_request *http, int status, const char *type, const char *text)
 {
     struct evbuffer *body = evbuffer_new();
@@ -370,7 +377,10 @@ static void route_cmdlet(struct api *api, struct evhttp_request *http, const cha
     start(exchange, work_cmdlet);
 }
 
-static void exchange_heard(void *context, const char *line, size_t bytes) { exchange_push(context, line, bytes, false); }
+static void exchange_heard(void *context, const char *line, size_t bytes)
+{
+    exchange_push(context, line, bytes, false);
+}
 
 static void route_events(struct api *api, struct evhttp_request *http)
 {
@@ -407,7 +417,7 @@ static void api_request(struct evhttp_request *http, void *context)
     }
 }
 
-// --- The loop ---------------------------------------------------------------------------------------------------------
+// --- The loop --------------------------------------------------------------------------------------------------------
 static void api_signal(evutil_socket_t number, short what, void *context)
 {
     (void)number, (void)what;

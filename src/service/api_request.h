@@ -1,5 +1,5 @@
-// A request of the API, read from foreign JSON and checked against the cmdlet table: what a handler sees is as well typed
-// as if it came from our own shell.
+// A request of the API, read from foreign JSON and checked against the cmdlet table: what a handler sees is as well
+// typed as if it came from our own shell.
 //
 //   {"parameters": {"VMName": ["lab"], "Count": 2}, "whatIf": false, "verbose": false, "directory": "/home/me"}
 #pragma once

@@ -1,6 +1,6 @@
-// See daemon.h. The process is disposable: it holds no VM, only what is known of them, and that is in the store. Ended in
-// whatever way, the next one finds everything again; so SIGTERM leaves the VMs running, too, and what shall happen to
-// them when the host goes down is asked for (--stop-vms, which nidus-vms.service does).
+// See daemon.h. The process is disposable: it holds no VM, only what is known of them, and that is in the store. Ended
+// in whatever way, the next one finds everything again; so SIGTERM leaves the VMs running, too, and what shall happen
+// to them when the host goes down is asked for (--stop-vms, which nidus-vms.service does).
 #include "service/daemon.h"
 
 #include <errno.h>
@@ -45,11 +45,11 @@ static const char usage[] =
     "  --state-directory PATH   records and the virtual machines' files (NIDUS_STATE_DIRECTORY)\n"
     "  --runtime-directory PATH sockets of the virtual machines (NIDUS_RUNTIME_DIRECTORY)\n"
     "  --worker PATH            run PATH as `nidus worker` instead of this program\n"
-    "  --stop-vms               have all virtual machines do what their AutomaticStopAction says, and return when it is\n"
-    "                           done: for the end of the host\n"
+    "  --stop-vms               have all virtual machines do what their AutomaticStopAction says, and return\n"
+    "                           when it is done: for the end of the host\n"
     "  --help                   print this and end\n";
 
-// --- The socket -------------------------------------------------------------------------------------------------------
+// --- The socket ------------------------------------------------------------------------------------------------------
 // Bound under another name and renamed into place: whoever looks finds a socket that answers, or none.
 static int socket_make(struct daemon *daemon, struct error *error)
 {
@@ -94,7 +94,8 @@ static void socket_check(void *context)
     struct error error;
     const int fd = socket_make(daemon, &error);
     if (fd >= 0 && api_serve(daemon->api, fd, &error) == 0)
-        log_write(LOG_WARNING, "socket-made-again", "path", daemon->socket, "reason", "it was removed or replaced", NULL);
+        log_write(LOG_WARNING, "socket-made-again", "path", daemon->socket, "reason",
+                  "it was removed or replaced", NULL);
     else
         log_write(LOG_ERROR, "socket-lost", "path", daemon->socket, "reason", error.text, NULL);
 }
@@ -127,7 +128,7 @@ static int socket_open(struct daemon *daemon, struct error *error)
     return result < 0 ? -1 : socket_make(daemon, error);
 }
 
-// --- Telling that it is up --------------------------------------------------------------------------------------------
+// --- Telling that it is up -------------------------------------------------------------------------------------------
 // systemd's protocol: sd_notify(3).
 static void notify_ready(void)
 {
@@ -203,7 +204,7 @@ static void ready_tell(struct daemon *daemon, const char *text)
     daemon->ready = -1;
 }
 
-// --- The process ------------------------------------------------------------------------------------------------------
+// --- The process -----------------------------------------------------------------------------------------------------
 static int failed(struct daemon *daemon, const struct error *error)
 {
     if (daemon->ready >= 0)
@@ -276,7 +277,8 @@ static int options(struct daemon *daemon, int argc, char **argv)
     static const struct option names[] = {
         {"background", no_argument, NULL, 'b'},      {"socket", required_argument, NULL, 's'},
         {"state-directory", required_argument, NULL, 'd'}, {"runtime-directory", required_argument, NULL, 'r'},
-        {"worker", required_argument, NULL, 'w'},    {"stop-vms", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"worker", required_argument, NULL, 'w'},    {"stop-vms", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'}, {0}};
     bool socket_given = getenv("NIDUS_SOCKET");
     place_socket(daemon->socket);
     place_state(daemon->state);

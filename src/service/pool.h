@@ -1,5 +1,5 @@
-// Threads that carry requests out. They come as they are needed, up to a bound, and stay, asleep; what is beyond the bound
-// waits in a queue with a bound of its own.
+// Threads that carry requests out. They come as they are needed, up to a bound, and stay, asleep; what is beyond the
+// bound waits in a queue with a bound of its own.
 #pragma once
 
 #include "base/types.h"

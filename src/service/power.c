@@ -1,7 +1,7 @@
 // See power.h. The order of what is written is what makes it safe to be killed at any point:
-//   start  the record says Running before there is a worker; a service that comes back finds the worker's lock taken, or
-//          not, and knows. A saved state is named in the record until the guest runs, and removed after that.
-//   save   the worker's last words say that the file is whole; the record follows, or the next service reads those words.
+//   start  the record says Running before there is a worker; a service that comes back finds the worker's lock taken,
+//          or not, and knows. A saved state is named in the record until the guest runs, and removed after that.
+//   save   the worker's last words say that the file is whole; the record follows, or the next service reads them.
 #include "service/power.h"
 
 #include <dirent.h>
@@ -47,7 +47,8 @@ static int power_command(struct vm *vm, const char *command, const json_t *argum
 // --- Files -----------------------------------------------------------------------------------------------------------
 static char *saved_path(struct service *service, const struct vm_record *record)
 {
-    return value_text("%s/machines/%s.vmrs", record->path ? record->path : service_state_directory(service), record->id);
+    return value_text("%s/machines/%s.vmrs", record->path ? record->path : service_state_directory(service),
+                      record->id);
 }
 
 void power_saved_path(struct service *service, struct vm_record *draft)
@@ -125,7 +126,8 @@ static int config_disks(struct control_config *config, const struct vm_record *r
         if (config->disk_count == CONTROL_DISKS)
             return error_set(error, "it has more than %d disks", CONTROL_DISKS);
         config->disks[config->disk_count++] =
-            (struct control_disk){.path = copied(drive->path), .format = copied(vhd_format_driver(vhd_format(drive->path))),
+            (struct control_disk){.path = copied(drive->path),
+                                  .format = copied(vhd_format_driver(vhd_format(drive->path))),
                                   .readonly = drive->read_only || drive->dvd, .dvd = drive->dvd};
     }
     return 0;

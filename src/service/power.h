@@ -1,6 +1,6 @@
-// What moves a VM from state to state: starting it, stopping it, pausing, saving. Each is called with the VM's change lock
-// held (vm_change_begin) and its draft, checks the transition, does the work, and leaves record and state as things are
-// then. 0, or -1 with the reason in `error`: the VM is as it was before, unless the reason says otherwise.
+// What moves a VM from state to state: starting it, stopping it, pausing, saving. Each is called with the VM's change
+// lock held (vm_change_begin) and its draft, checks the transition, does the work, and leaves record and state as
+// things are then. 0, or -1 with the reason in `error`: the VM is as it was before, unless the reason says otherwise.
 #pragma once
 
 #include "base/error.h"
@@ -13,8 +13,9 @@ int power_pause(struct vm *vm, struct vm_record *draft, struct error *error);
 int power_resume(struct vm *vm, struct vm_record *draft, struct error *error);
 int power_reset(struct vm *vm, struct vm_record *draft, struct error *error);
 
-// Asks the guest to shut down and waits; takes the change lock by itself where it needs it, so that another one can pull
-// the plug meanwhile. `force`: what does not end in time is turned off. `gone` (may be NULL): nobody waits any more.
+// Asks the guest to shut down and waits; takes the change lock by itself where it needs it, so that another one can
+// pull the plug meanwhile. `force`: what does not end in time is turned off. `gone` (may be NULL): nobody waits any
+// more.
 int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gone)(void *context), void *context,
                     struct error *error);
 
@@ -23,7 +24,7 @@ enum { POWER_SHUT_DOWN_MS = 5 * 60 * 1000 }; // Hyper-V's five minutes
 // For VMs that were found running, saved or removed.
 void power_started(struct vm *vm, struct vm_record *draft); // its saved state is used up
 void power_saved_path(struct service *service, struct vm_record *draft);
-void power_saved_sweep(struct service *service, const struct vm_record *record); // of a VM that has none: half-written files
+void power_saved_sweep(struct service *service, const struct vm_record *record); // of a VM that has none: leftovers
 void power_runtime_remove(const char *directory);
 
 void power_automatic_start(struct vm *vm);

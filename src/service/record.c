@@ -162,7 +162,8 @@ static void record_texts_free(void *record, const struct record_column *columns)
 
 void record_columns_copy(void *to, const void *from, const struct record_column *columns)
 {
-    static const size_t sizes[] = {[RECORD_TEXT] = sizeof(char *), [RECORD_INT] = sizeof(s64), [RECORD_BOOL] = sizeof(bool)};
+    static const size_t sizes[] = {[RECORD_TEXT] = sizeof(char *), [RECORD_INT] = sizeof(s64),
+                                   [RECORD_BOOL] = sizeof(bool)};
     for (const struct record_column *column = columns; column->name; column++)
         memcpy((char *)to + column->offset, (const char *)from + column->offset, sizes[column->type]);
     record_texts_copy(to, columns);
@@ -334,6 +335,6 @@ void record_guid(char text[static RECORD_GUID])
         abort(); // never fails for so few bytes once the host is up
     b[6] = (b[6] & 0x0f) | 0x40; // RFC 9562, section 5.4: version 4
     b[8] = (b[8] & 0x3f) | 0x80;
-    snprintf(text, RECORD_GUID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
-             b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(text, RECORD_GUID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }

@@ -1,5 +1,5 @@
-// What is kept of a VM: its settings, as plain structs. One row of a column table (record.c) says where a member is kept
-// in the database; adding a setting is one member, one row there, and one migration in schema.c.
+// What is kept of a VM: its settings, as plain structs. One row of a column table (record.c) says where a member is
+// kept in the database; adding a setting is one member, one row there, and one migration in schema.c.
 //
 // Texts are owned and may be NULL where that is said; a record is copied and freed whole.
 #pragma once

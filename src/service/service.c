@@ -76,8 +76,8 @@ static int host_load(struct service *service, struct error *error)
     if (store_host_load(service->store, host, error) < 0)
         return -1;
     if (!host->mac_minimum) {
-        // Hyper-V's own range: Microsoft's 00-15-5D, then two bytes of the host. They come by chance, so that the guests of
-        // two hosts on one network do not meet.
+        // Hyper-V's own range: Microsoft's 00-15-5D, then two bytes of the host. They come by chance, so that the
+        // guests of two hosts on one network do not meet.
         char guid[RECORD_GUID], text[16];
         record_guid(guid);
         snprintf(text, sizeof text, "00155d%.4s00", guid);

@@ -15,8 +15,8 @@ struct service_config {
     const char *worker;  // the program run as `nidus worker`; NULL: this one
 };
 
-// Opens the records and finds the workers again that still run. NULL: the reason is in `error`; another service with this
-// state is one.
+// Opens the records and finds the workers again that still run. NULL: the reason is in `error`; another service with
+// this state is one.
 struct service *service_open(const struct service_config *config, struct error *error);
 // Forgets everything; workers run on. No handler may be under way.
 void service_close(struct service *service);

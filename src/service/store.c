@@ -1,5 +1,5 @@
-// See store.h. WAL, so that readers of the file (backups, the curious) do not stand in the way, and synchronous=FULL, so
-// that what a cmdlet reported done is there after a power cut.
+// See store.h. WAL, so that readers of the file (backups, the curious) do not stand in the way, and synchronous=FULL,
+// so that what a cmdlet reported done is there after a power cut.
 #include "service/store.h"
 
 #include <errno.h>
@@ -307,7 +307,8 @@ static int drives_save(struct store *store, struct vm_record *record, struct err
         rows[i] = record->drives[i].row;
     int result = children_prune(store, "drive", record->id, rows, record->drive_count, error);
     for (size_t i = 0; i < record->drive_count && result == 0; i++) {
-        result = record_upsert(store, "drive", record_drive_columns, "row", &record->drives[i], "vm", record->id, error);
+        result = record_upsert(store, "drive", record_drive_columns, "row", &record->drives[i], "vm", record->id,
+                               error);
         if (!record->drives[i].row)
             record->drives[i].row = store_last_row(store);
     }

@@ -165,7 +165,8 @@ struct json_t *worker_command(struct worker *worker, const char *command, const 
     if (!result && refused)
         error_set(error, "%s", refused);
     else if (!result)
-        error_set(error, gone ? "its worker process has ended" : "its worker process (%d) does not answer", worker->pid);
+        error_set(error, gone ? "its worker process has ended" : "its worker process (%d) does not answer",
+                  worker->pid);
     json_decref(question.answer);
     return result;
 }

@@ -31,8 +31,8 @@ void vm_view_free(struct vm_view *view);
 enum vm_state vm_state(struct vm *vm);
 const char *vm_id(const struct vm *vm); // never changes
 
-// The lock is held until commit or cancel. NULL if the VM was removed meanwhile (no lock is held then). The draft belongs
-// to the change; it may be edited freely.
+// The lock is held until commit or cancel. NULL if the VM was removed meanwhile (no lock is held then). The draft
+// belongs to the change; it may be edited freely.
 struct vm_record *vm_change_begin(struct vm *vm);
 // Stores the draft and makes it the VM's record, or does neither. Gives the lock back either way.
 int vm_change_commit(struct vm *vm, struct vm_record *draft, struct error *error);

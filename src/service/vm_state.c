@@ -26,8 +26,8 @@ static const struct {
     {VM_STATE_PAUSED_CRITICAL, "PausedCritical", true},
 };
 
-// A row is one arrow: what may be asked in which state, what the VM is called meanwhile, and where it arrives. What is not
-// here is refused.
+// A row is one arrow: what may be asked in which state, what the VM is called meanwhile, and where it arrives. What is
+// not here is refused.
 static const struct transition {
     enum vm_state from;
     enum vm_action action;

@@ -1,5 +1,5 @@
-// See client.h. One connection a request: on a Unix socket that costs nothing, and there is no state to lose. The service
-// is ours, but its answers hold what guests and files say, so that every length is bounded all the same.
+// See client.h. One connection a request: on a Unix socket that costs nothing, and there is no state to lose. The
+// service is ours, but its answers hold what guests and files say, so that every length is bounded all the same.
 #include "shell/client.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ void client_cancel(struct client *client)
         shutdown(client->fd, SHUT_RDWR);
 }
 
-// --- Finding the service ----------------------------------------------------------------------------------------------
+// --- Finding the service ---------------------------------------------------------------------------------------------
 static int client_connect(struct client *client, struct error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -156,8 +156,9 @@ static int client_reach(struct client *client, bool start, struct error *error)
     return start && (errno == ENOENT || errno == ECONNREFUSED) ? client_start(client, error) : -1;
 }
 
-// --- HTTP -------------------------------------------------------------------------------------------------------------
-static int client_send(struct client *client, const char *method, const char *path, const char *body, struct error *error)
+// --- HTTP ------------------------------------------------------------------------------------------------------------
+static int client_send(struct client *client, const char *method, const char *path, const char *body,
+                       struct error *error)
 {
     char *text = value_text("%s %s HTTP/1.1\r\nHost: nidus\r\nConnection: close\r\nContent-Type: application/json\r\n"
                             "Content-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
@@ -264,14 +265,17 @@ static char *body_line(struct body *body)
     return NULL;
 }
 
-// --- Answers ----------------------------------------------------------------------------------------------------------
+// --- Answers ---------------------------------------------------------------------------------------------------------
 static void tell(const struct reply *reply, enum error_category category, const char *id, const char *message)
 {
     reply->error(reply->context, &(struct cmdlet_error){.category = category, .id = id, .message = message,
                                                         .exception = "ServiceException"});
 }
 
-static const char *text_of(const json_t *object, const char *key) { return json_string_value(json_object_get(object, key)); }
+static const char *text_of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
 
 static void tell_error(const struct reply *reply, const json_t *error)
 {

@@ -1,5 +1,5 @@
-// The user's end of the service's API: finds the service, starts it if there is none, sends requests, and hands over what
-// comes back as it comes.
+// The user's end of the service's API: finds the service, starts it if there is none, sends requests, and hands over
+// what comes back as it comes.
 #pragma once
 
 #include "base/error.h"

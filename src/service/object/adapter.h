@@ -11,8 +11,8 @@ bool adapter_is_meant(const struct call *call, const char *name_parameter, const
 // Tells that no adapter was meant, if `changed` is 0. True if it was told.
 bool adapter_none(struct call *call, const struct vm_record *draft, const char *name_parameter, unsigned changed);
 
-// Changes the adapters that are meant, of each VM all or none, and puts them out with -Passthru. `change` returns false if
-// it has told an error.
+// Changes the adapters that are meant, of each VM all or none, and puts them out with -Passthru. `change` returns false
+// if it has told an error.
 void adapter_each(struct call *call, const char *operation, const char *name_parameter,
                   bool (*change)(struct call *call, struct vm_record *draft, struct vm_adapter *adapter));
 

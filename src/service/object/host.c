@@ -78,14 +78,15 @@ static void set_host(struct call *call)
     if (!call_should(call, "Set-VMHost", service_host_name(call->service)))
         return;
     service_host(call->service, &host);
-    if (mac_take(call, "MacAddressMinimum", &host.mac_minimum) && mac_take(call, "MacAddressMaximum", &host.mac_maximum)) {
+    if (mac_take(call, "MacAddressMinimum", &host.mac_minimum) &&
+        mac_take(call, "MacAddressMaximum", &host.mac_maximum)) {
         host_take(call, &host);
         if (strcasecmp(host.mac_minimum, host.mac_maximum) > 0)
             call_error(call, CATEGORY_INVALID_ARGUMENT, "InvalidParameter", NULL,
                        "The first address, %s, is above the last one, %s.", host.mac_minimum, host.mac_maximum);
         else if (service_host_set(call->service, &host, &error) < 0)
-            call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", NULL, "The host's settings were not changed.\n%s.",
-                       error.text);
+            call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", NULL,
+                       "The host's settings were not changed.\n%s.", error.text);
         else if (call_switch(call, "Passthru"))
             host_put(call);
     }

@@ -12,7 +12,8 @@
 
 // One line a noun, in the order of the cmdlet table.
 extern const struct handler object_vm[], object_vm_power[], object_firmware[], object_host[], object_processor[],
-    object_memory[], object_security[], object_vhd[], object_drive[], object_port[], object_adapter[], object_port_rule[],
+    object_memory[], object_security[], object_vhd[], object_drive[], object_port[], object_adapter[],
+    object_port_rule[],
     object_switch[], object_nat[], object_ip[], object_version[], object_nested[], object_console[];
 
 const struct handler *const object_handlers[] = {
@@ -61,7 +62,10 @@ void object_run(struct call *call)
 }
 
 // --- Parameters ------------------------------------------------------------------------------------------------------
-struct value *call_value(const struct call *call, const char *name) { return value_get(call->request->parameters, name); }
+struct value *call_value(const struct call *call, const char *name)
+{
+    return value_get(call->request->parameters, name);
+}
 
 bool call_has(const struct call *call, const char *name) { return call_value(call, name); }
 
@@ -286,8 +290,9 @@ void call_refuse(struct call *call, const struct vm_record *record, const char *
     char *reason = text_of(format, arguments);
     va_end(arguments);
     char *message =
-        device ? value_text("Failed to modify device '%s'.\n%s'%s' failed to modify device '%s'. (Virtual machine ID %s)"
-                            "\n%s", device, refusals[why].line, record->name, device, record->id, reason)
+        device ? value_text("Failed to modify device '%s'.\n%s'%s' failed to modify device '%s'. "
+                            "(Virtual machine ID %s)\n%s", device, refusals[why].line, record->name, device,
+                            record->id, reason)
                : value_text("Failed to modify settings.\n%s'%s' failed to modify settings. (Virtual machine ID %s)\n%s",
                             refusals[why].line, record->name, record->id, reason);
     call_tell(call, refusals[why].category, refusals[why].id, "VirtualizationException", NULL, message);
@@ -302,7 +307,8 @@ void call_failed(struct call *call, const struct vm_record *record, const char *
     va_start(arguments, format);
     char *reason = text_of(format, arguments);
     va_end(arguments);
-    char *message = value_text("'%s' failed to %s. (Virtual machine ID %s)\n%s", record->name, verb, record->id, reason);
+    char *message = value_text("'%s' failed to %s. (Virtual machine ID %s)\n%s", record->name, verb, record->id,
+                               reason);
     call_tell(call, category, id, "VirtualizationException", NULL, message);
     free(message);
     free(reason);
@@ -314,7 +320,7 @@ void call_wrong_state(struct call *call, const struct vm_view *view, const char 
                       : view->state == VM_STATE_SAVED    ? "Start it, or discard its saved state: Stop-VM -TurnOff."
                       : view->state == VM_STATE_PAUSED   ? "Resume it (Resume-VM), or turn it off (Stop-VM -TurnOff)."
                       : view->state == VM_STATE_RUNNING  ? "Turn it off first: Stop-VM."
-                                                         : "Wait until it has arrived, or turn it off: Stop-VM -TurnOff.";
+                                                        : "Wait until it has arrived, or turn it off (Stop-VM -TurnOff).";
     call_failed(call, &view->record, verb, CATEGORY_INVALID_OPERATION, "InvalidState",
                 "The operation cannot be performed while the virtual machine is in its current state (%s). %s",
                 vm_state_name(view->state), way);

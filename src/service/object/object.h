@@ -65,9 +65,9 @@ struct vm_list {
     size_t count;
 };
 
-// By -VM, -Id/-VMId, -VMName or -Name (wildcards), or the part's own object (anything with a VMId), each of which may name
-// several; each VM once. What is not there is told as Hyper-V does: `Hyper-V was unable to find a virtual machine with
-// name "x".` No such parameter at all: every VM.
+// By -VM, -Id/-VMId, -VMName or -Name (wildcards), or the part's own object (anything with a VMId), each of which may
+// name several; each VM once. What is not there is told as Hyper-V does: `Hyper-V was unable to find a virtual machine
+// with name "x".` No such parameter at all: every VM.
 void call_vms(struct call *call, struct vm_list *list);
 // The same when -Name is the name of the part (an adapter, a drive) and not the VM's.
 void call_vms_of_parts(struct call *call, struct vm_list *list);
@@ -118,6 +118,6 @@ void call_cancel(struct call *call, struct vm *vm, struct vm_record *draft);
 
 // --- A running VM's worker ------------------------------------------------------------------------------
 struct json_t;
-// Sends a command of control.h and waits for its answer: `arguments` (borrowed, may be NULL) are its members. The result
-// is the caller's; NULL with the reason in `error`: the worker refused, or does not answer.
+// Sends a command of control.h and waits for its answer: `arguments` (borrowed, may be NULL) are its members. The
+// result is the caller's; NULL with the reason in `error`: the worker refused, or does not answer.
 struct json_t *object_command(struct vm *vm, const char *command, const struct json_t *arguments, struct error *error);

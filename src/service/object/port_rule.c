@@ -119,8 +119,8 @@ static void acl_get(struct call *call)
     each_adapter(call, acl_put);
 }
 
-// One of -LocalIPAddress, -LocalMacAddress, -RemoteIPAddress, -RemoteMacAddress, item `index` of it: Hyper-V makes a rule
-// for each.
+// One of -LocalIPAddress, -LocalMacAddress, -RemoteIPAddress, -RemoteMacAddress, item `index` of it: Hyper-V makes a
+// rule for each.
 static bool acl_rule_of(struct call *call, const struct vm_record *draft, const char *parameter, size_t index,
                         struct acl_rule *rule)
 {

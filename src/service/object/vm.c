@@ -1,5 +1,5 @@
-// Virtual machines: looking at them, making, configuring, renaming, removing them. What moves them from state to state is
-// in vm_power.c.
+// Virtual machines: looking at them, making, configuring, renaming, removing them. What moves them from state to state
+// is in vm_power.c.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ enum { NAME_BYTES = 100 };
 // --- A VM as an object -----------------------------------------------------------------------------------------------
 static const char *vm_extension(const struct control_status *status)
 {
-    return !strcmp(status->nested_extension, "vmx") ? "VT-x" : !strcmp(status->nested_extension, "svm") ? "AMD-V" : "None";
+    const char *extension = status->nested_extension;
+    return !strcmp(extension, "vmx") ? "VT-x" : !strcmp(extension, "svm") ? "AMD-V" : "None";
 }
 
 static struct value *vm_status_words(const struct vm_view *view)
@@ -284,7 +285,8 @@ static const char *set_device(const struct call *call)
 // NULL: the memory settings go together.
 static const char *memory_wrong(const struct vm_record *draft)
 {
-    if (draft->memory_startup % (s64)MIB(2) || draft->memory_minimum % (s64)MIB(2) || draft->memory_maximum % (s64)MIB(2))
+    if (draft->memory_startup % (s64)MIB(2) || draft->memory_minimum % (s64)MIB(2) ||
+        draft->memory_maximum % (s64)MIB(2))
         return "The amount of memory must be a multiple of 2 MB.";
     if (draft->memory_dynamic && draft->memory_minimum > draft->memory_startup)
         return "The minimum amount of memory must not be above the startup amount.";
