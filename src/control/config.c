@@ -20,6 +20,7 @@ static const struct field config_fields[] = {
     {"name", FIELD_STRING, CONFIG(name), 1, 256, true, NULL},
     {"directory", FIELD_STRING, CONFIG(directory), 1, CONTROL_PATH, true, NULL},
     {"console_log", FIELD_STRING, CONFIG(console_log), 1, CONTROL_PATH, false, NULL},
+    {"state_directory", FIELD_STRING, CONFIG(state_directory), 1, CONTROL_PATH, false, NULL},
     {"restore", FIELD_STRING, CONFIG(restore), 1, CONTROL_PATH, false, NULL},
     {"cpus", FIELD_UNSIGNED, CONFIG(cpus), 1, CONTROL_CPUS, true, NULL},
     {"memory_startup", FIELD_U64, CONFIG(memory_startup), PAGE_BYTES, 1ULL << 46, true, NULL},
@@ -130,6 +131,9 @@ static int config_check(const struct control_config *config, struct error *error
 {
     if (config->directory[0] != '/')
         return error_set(error, "configuration: \"directory\": '%.100s' is no absolute path", config->directory);
+    if (config->state_directory && config->state_directory[0] != '/')
+        return error_set(error, "configuration: \"state_directory\": '%.100s' is no absolute path",
+                         config->state_directory);
     if (config->memory_startup % PAGE_BYTES)
         return error_set(error, "configuration: \"memory_startup\": expected whole pages");
     return 0;

@@ -90,6 +90,7 @@ struct control_config {
     char *name;
     char *directory;  // runtime directory, an absolute path: control, console are sockets in it
     char *console_log; // NULL: none
+    char *state_directory; // the only one in which it can save, an absolute path; NULL: any, and the jail is wider
     char *restore;     // a saved state to go on from, or NULL
     unsigned cpus;
     u64 memory_startup, memory_minimum, memory_maximum; // bytes
@@ -120,7 +121,7 @@ struct control_status {
     enum control_heartbeat heartbeat;
     char guest_system[128]; // from the agent, or empty
     char addresses[512];    // of its adapters, with blanks between, or empty
-    char jail[256];         // what holds the worker, and what does not and why (worker/jail.h)
+    char jail[640];         // what holds the worker, and what does not and why (worker/jail.h)
 };
 
 // Reading takes foreign text: every field has its type and range checked, and a field of a configuration that is not

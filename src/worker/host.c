@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "worker/jail.h"
 #include "worker/vm.h"
 #include "worker/vm_boot.h"
 
@@ -161,6 +162,17 @@ int host_start(struct host *host, struct error *error)
         return -1;
     host->started = true;
     return 0;
+}
+
+void host_jail(const struct host *host, const struct engine *engine, const char *state_directory,
+               struct jail_config *jail)
+{
+    *jail = (struct jail_config){.anywhere = state_directory && !state_directory[0]};
+    for (unsigned i = 0; i < host->options->adapter_count; i++)
+        jail->network |= host->options->adapters[i].net == RUN_NET_USER;
+    jail->paths[0] = (struct jail_path){.path = state_directory, .writable = true};
+    jail->paths[1] = (struct jail_path){.path = engine == &engine_kvm ? "/dev/kvm" : NULL, .device = true};
+    jail->paths[2] = (struct jail_path){.path = jail->network ? "/etc/resolv.conf" : NULL}; // libslirp's name server
 }
 
 bool host_ended(struct host *host)

@@ -14,6 +14,7 @@
 #include "worker/run_options.h"
 
 struct board;
+struct engine;
 struct vm;
 struct vm_images;
 
@@ -39,6 +40,11 @@ struct host {
 int host_open(struct host *host, const struct run_options *options, struct error *error);
 int host_start(struct host *host, struct error *error); // input begins, the terminal is raw; once only counts
 void host_close(struct host *host);
+
+// What must stay reachable once the VM runs: what it may save to ("": anywhere; NULL: nothing), and what its parts need.
+struct jail_config;
+void host_jail(const struct host *host, const struct engine *engine, const char *state_directory,
+               struct jail_config *jail);
 
 bool host_ended(struct host *host);
 void host_connect(struct host *host, struct vm *vm); // NULL: nobody

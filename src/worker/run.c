@@ -2,8 +2,10 @@
 #include "worker/run.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -91,6 +93,20 @@ static int run_vm(const struct run_options *options, const struct engine *engine
     return life_status(&ending);
 }
 
+static int run_jail(const struct run_options *options, const struct engine *engine, struct host *host,
+                    struct error *error)
+{
+    struct jail_config config;
+    struct jail_report report;
+    char *directory = options->state ? strdup(options->state) : NULL;
+    host_jail(host, engine, directory ? dirname(directory) : NULL, &config);
+    int result = jail_enter(&config, &report, error);
+    free(directory);
+    if (!result && report.lacking[0])
+        fprintf(stderr, "nidus: %s: the host does not let it be jailed wholly: %s\n", options->name, report.lacking);
+    return result;
+}
+
 static int run_start(const struct run_options *options, struct error *error)
 {
     const struct engine_config config = {.vendor = options->vendor, .nested = options->nested,
@@ -102,7 +118,7 @@ static int run_start(const struct run_options *options, struct error *error)
     int signals = run_block_signals(error);
     if (signals < 0 || host_open(&host, options, error))
         return -1;
-    if (jail_enter(error)) {
+    if (run_jail(options, engine, &host, error)) {
         host_close(&host);
         return -1;
     }

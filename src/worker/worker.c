@@ -188,6 +188,23 @@ static int worker_open(struct worker *worker, struct error *error)
     return 0;
 }
 
+static int worker_jail(struct worker *worker, struct error *error)
+{
+    const char *directory = worker->config.state_directory;
+    struct jail_config config;
+    struct jail_report report;
+    host_jail(&worker->host, worker->engine, directory ? directory : "", &config);
+    config.user = worker->config.user;
+    if (jail_enter(&config, &report, error))
+        return -1;
+    snprintf(worker->jail, sizeof worker->jail, "%s%s%s%s", report.held, report.lacking[0] ? " (not: " : "",
+             report.lacking, report.lacking[0] ? ")" : "");
+    if (report.lacking[0])
+        fprintf(stderr, "nidus: %s: the host does not let it be jailed wholly: %s\n", worker->config.name,
+                report.lacking);
+    return 0;
+}
+
 // --- Its life ---
 
 static void worker_begins(void *context, struct vm *vm)
@@ -268,7 +285,7 @@ static int worker_start(struct worker *worker, struct error *error)
         return -1;
     worker->service = CONTROL_FD_SERVICE;
     if (worker_read_config(worker, error) || worker_lock(worker, error) || worker_open_directory(worker, error) ||
-        worker_options(worker, error) || worker_open(worker, error) || jail_enter(error))
+        worker_options(worker, error) || worker_open(worker, error) || worker_jail(worker, error))
         return -1;
     worker->server = control_server_open(worker->listener, worker->service, &commands, error);
     return worker->server ? 0 : -1;

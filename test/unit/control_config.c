@@ -18,7 +18,7 @@ static void reads_what_it_wrote(void **state)
 {
     (void)state;
     struct control_config config = {
-        .id = "c7d5", .name = "lab \"1\"", .directory = "/run/nidus/vm/c7d5", .console_log = "/var/log/lab",
+        .id = "c7d5", .name = "lab \"1\"", .directory = "/run/nidus/vm/c7d5", .console_log = "/var/log/lab", .state_directory = "/var/lib/lab",
         .cpus = 4, .memory_startup = 1ULL << 33, .memory_minimum = 1 << 20, .memory_maximum = 1ULL << 34,
         .memory_buffer = 20, .memory_dynamic = true, .engine = "soft", .vendor = "intel", .nested = true,
         .kernel = "/boot/vmlinuz", .initrd = "/boot/initrd", .append = "console=ttyS0 \xc3\xa9",

@@ -285,8 +285,6 @@ static void runs_and_is_asked(void **state)
     assert_int_equal(reap(fixture), STATUS_ENDED);
     assert_true(lock_is_free(fixture));
     expect_ended_file(fixture, "command");
-    struct stat gone;
-    assert_int_equal(stat(path_of(fixture, "console"), &gone), -1);
 }
 
 static void pauses(void **state)
@@ -380,6 +378,100 @@ static void saves_and_goes_on(void **state)
     assert_int_equal(reap(fixture), STATUS_ENDED);
 }
 
+// The rows of /proc/PID/status.
+static u64 process_status(pid_t pid, const char *row)
+{
+    char path[64], line[256];
+    u64 value = UINT64_MAX;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, row, strlen(row)))
+            value = strtoull(line + strlen(row), NULL, 16);
+    fclose(file);
+    return value;
+}
+
+static bool same_namespace(pid_t pid, const char *kind)
+{
+    char path[64];
+    struct stat ours, theirs;
+    snprintf(path, sizeof path, "/proc/self/ns/%s", kind);
+    assert_int_equal(stat(path, &ours), 0);
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, kind);
+    assert_int_equal(stat(path, &theirs), 0);
+    return ours.st_ino == theirs.st_ino;
+}
+
+// What the status says holds is what the kernel says.
+static void is_jailed(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->config.state_directory = fixture->directory;
+    launch(fixture, sleeps, sizeof sleeps);
+    expect_event(fixture, "state", "state", "running");
+    struct control_status status = status_of(fixture);
+    char *lacking = strstr(status.jail, " (not: ");
+    if (lacking)
+        *lacking = 0;
+    if (!strstr(status.jail, "seccomp"))
+        skip(); // a sanitizer's build, or a kernel without
+    assert_non_null(strstr(status.jail, "capabilities no-new-privs"));
+    assert_int_equal(process_status(fixture->pid, "CapEff:"), 0);
+    assert_int_equal(process_status(fixture->pid, "CapPrm:"), 0);
+    assert_int_equal(process_status(fixture->pid, "NoNewPrivs:"), 1);
+    assert_int_equal(process_status(fixture->pid, "Seccomp:"), 2);
+    assert_int_equal(strstr(status.jail, "mount") == NULL, same_namespace(fixture->pid, "mnt"));
+    assert_int_equal(strstr(status.jail, "network") == NULL, same_namespace(fixture->pid, "net"));
+    assert_int_equal(strstr(status.jail, "ipc") == NULL, same_namespace(fixture->pid, "ipc"));
+    if (strstr(status.jail, "mount")) {
+        char path[128];
+        snprintf(path, sizeof path, "/proc/%d/root/etc/passwd", fixture->pid);
+        assert_int_equal(access(path, F_OK), -1);
+        snprintf(path, sizeof path, "/proc/%d/root%s", fixture->pid, fixture->image);
+        assert_int_equal(access(path, F_OK), 0); // the state's directory is this one
+    }
+    json_t *answer = ask(fixture, "save", "/tmp/nidus-test-elsewhere");
+    if (strstr(status.jail, "mount"))
+        assert_non_null(json_object_get(answer, "error"));
+    json_decref(answer);
+    unlink("/tmp/nidus-test-elsewhere");
+    if (strstr(status.jail, "mount")) {
+        tell(fixture, "reset"); // which opens no file
+        expect_event(fixture, "state", "state", "running");
+        answer = ask(fixture, "save", fixture->saved);
+        assert_true(json_is_object(json_object_get(answer, "result")));
+        json_decref(answer);
+        assert_int_equal(reap(fixture), STATUS_SAVED);
+        assert_int_equal(access(fixture->saved, F_OK), 0);
+    }
+}
+
+// As root, the worker becomes who the service says.
+static void becomes_its_user(void **state)
+{
+    enum { USER = 1234567 };
+    struct fixture *fixture = *state;
+    struct stat saved;
+    if (geteuid() != 0)
+        skip();
+    fixture->config.state_directory = fixture->directory;
+    fixture->config.user = USER;
+    launch(fixture, sleeps, sizeof sleeps);
+    expect_event(fixture, "state", "state", "running");
+    assert_non_null(strstr(status_of(fixture).jail, "identity"));
+    assert_int_equal(process_status(fixture->pid, "Uid:"), strtoull("1234567", NULL, 16));
+    assert_int_equal(process_status(fixture->pid, "CapEff:"), 0);
+    json_t *answer = ask(fixture, "save", fixture->saved);
+    assert_true(json_is_object(json_object_get(answer, "result")));
+    json_decref(answer);
+    assert_int_equal(reap(fixture), STATUS_SAVED);
+    assert_int_equal(stat(fixture->saved, &saved), 0);
+    assert_int_equal(saved.st_uid, USER);
+    expect_ended_file(fixture, "saved");
+}
+
 static void says_why_it_does_not_start(void **state)
 {
     struct fixture *fixture = *state;
@@ -408,6 +500,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(outlives_the_service, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_no_lock_when_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(saves_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(is_jailed, setup, teardown),
+        cmocka_unit_test_setup_teardown(becomes_its_user, setup, teardown),
         cmocka_unit_test_setup_teardown(says_why_it_does_not_start, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
