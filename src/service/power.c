@@ -45,10 +45,18 @@ static int power_command(struct vm *vm, const char *command, const json_t *argum
 }
 
 // --- Files -----------------------------------------------------------------------------------------------------------
+// A folder of the VM's own, because its worker may write to it, and to no other.
+static char *saved_folder(struct service *service, const struct vm_record *record)
+{
+    return value_text("%s/machines/%s", record->path ? record->path : service_state_directory(service), record->id);
+}
+
 static char *saved_path(struct service *service, const struct vm_record *record)
 {
-    return value_text("%s/machines/%s.vmrs", record->path ? record->path : service_state_directory(service),
-                      record->id);
+    char *folder = saved_folder(service, record);
+    char *path = value_text("%s/state.vmrs", folder);
+    free(folder);
+    return path;
 }
 
 void power_saved_path(struct service *service, struct vm_record *draft)
@@ -60,9 +68,11 @@ void power_saved_path(struct service *service, struct vm_record *draft)
 
 void power_saved_sweep(struct service *service, const struct vm_record *record)
 {
-    char *path = saved_path(service, record);
+    char *path = saved_path(service, record), *folder = saved_folder(service, record);
     unlink(path);
+    rmdir(folder);
     free(path);
+    free(folder);
 }
 
 void power_started(struct vm *vm, struct vm_record *draft)
@@ -154,12 +164,14 @@ static int power_config(struct service *service, const struct vm_record *record,
                         struct error *error)
 {
     char *folder = value_text("%s/machines", service_state_directory(service));
-    const int made = place_make(folder, error);
+    char *state = saved_folder(service, record);
+    const int made = place_make(folder, error) < 0 || place_make(state, error) < 0 ? -1 : 0;
     *config = (struct control_config){
         .id = copied(record->id),
         .name = copied(record->name),
         .directory = service_vm_runtime(service, record->id),
         .console_log = value_text("%s/%s.console.log", folder, record->id),
+        .state_directory = state,
         .restore = copied(record->saved_path),
         .cpus = (unsigned)record->processor_count,
         .memory_startup = (u64)record->memory_startup,
