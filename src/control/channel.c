@@ -1,5 +1,5 @@
-// The worker's end of the control channel. What is to be said goes into a bounded buffer, from any thread; a service that
-// does not read it loses its connection, and may connect anew and ask for the state.
+// The worker's end of the control channel. What is to be said goes into a bounded buffer, from any thread; a service
+// that does not read it loses its connection, and may connect anew and ask for the state.
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>

@@ -2,8 +2,8 @@
 // directory, so that a service that was restarted finds the VM again and goes on; one service is connected at a time, a
 // newer connection replaces an older one.
 //
-// A message is one line of JSON, at most CONTROL_LINE bytes. Either side treats the other as foreign: the service because a
-// guest may have taken the worker over, the worker because it costs nothing.
+// A message is one line of JSON, at most CONTROL_LINE bytes. Either side treats the other as foreign: the service
+// because a guest may have taken the worker over, the worker because it costs nothing.
 //
 //   to the worker      {"id": 7, "command": "pause", ...}
 //   back               {"id": 7, "result": {...}}  or  {"id": 7, "error": "cannot ..."}
@@ -30,15 +30,15 @@
 //   0        /dev/null
 //   1, 2     DIRECTORY/worker.log
 //   3        the configuration, to be read from offset 0 to its end
-//   4        DIRECTORY/lock, locked with flock by the service: held open, without close-on-exec being cleared for anybody,
-//            for as long as the process lives. That this lock is taken is what says that a worker lives; its text is the
-//            worker's process id.
+//   4        DIRECTORY/lock, locked with flock by the service: held open, without close-on-exec being cleared for
+//            anybody, for as long as the process lives. That this lock is taken is what says that a worker lives; its text
+//            is the worker's process id.
 //   5        one end of a connected socket pair: the first control connection, so that the service need not wait for a
 //            socket to appear. Its loss means no more than any control connection's: the service was restarted.
 // By the time it says {"event": "state", "state": "running"} the worker listens on DIRECTORY/control, where a service
 // that comes later finds it. Its last act is to write the line of the `ended` event to DIRECTORY/ended as well, so
-// that a service that was not there learns how it ended; the file is there, empty, from the start, for the worker gives up
-// its right to create one.
+// that a service that was not there learns how it ended; the file is there, empty, from the start, for the worker
+// gives up its right to create one.
 #pragma once
 
 #include "base/error.h"
@@ -69,7 +69,11 @@ enum control_ending {
     CONTROL_ENDED_START, // it never ran: `text` says why
 };
 
-enum control_heartbeat { CONTROL_HEARTBEAT_NONE /* no agent ever answered */, CONTROL_HEARTBEAT_OK, CONTROL_HEARTBEAT_LOST };
+enum control_heartbeat {
+    CONTROL_HEARTBEAT_NONE, // no agent ever answered
+    CONTROL_HEARTBEAT_OK,
+    CONTROL_HEARTBEAT_LOST,
+};
 
 struct control_disk {
     char *path;

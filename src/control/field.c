@@ -191,7 +191,8 @@ json_t *fields_write(const struct field *fields, unsigned count, const void *fro
 {
     json_t *object = json_object();
     for (unsigned i = 0; i < count && object; i++)
-        if (json_object_set_new(object, fields[i].name, field_write(&fields[i], (const char *)from + fields[i].offset))) {
+        if (json_object_set_new(object, fields[i].name,
+                                field_write(&fields[i], (const char *)from + fields[i].offset))) {
             json_decref(object);
             object = NULL;
         }

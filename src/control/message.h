@@ -1,5 +1,5 @@
-// Lines of JSON over a descriptor: what comes in is cut into lines of a bounded length, each an object or the end of the
-// connection.
+// Lines of JSON over a descriptor: what comes in is cut into lines of a bounded length, each an object or the end of
+// the connection.
 #pragma once
 
 #include "base/error.h"
@@ -13,7 +13,8 @@ struct message_reader {
     char buffer[CONTROL_LINE + 1];
 };
 
-// Reads once. The number of bytes, 0 at the end, or a negative errno. -EAGAIN is none for a descriptor that would block.
+// Reads once. The number of bytes, 0 at the end, or a negative errno. -EAGAIN is none for a descriptor that would
+// block.
 int message_fill(struct message_reader *reader, int fd);
 
 // The next whole line as an object, owned by the caller. 0: *message is set, or NULL: no whole line yet. -1: the other

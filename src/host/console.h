@@ -1,7 +1,7 @@
 // The host's end of a guest's consoles: the terminal (raw, with an escape key), a plain pipe where there is no
-// terminal, or a Unix socket that any number of viewers connect to. Several devices of one VM may share it (serial port and virtio
-// console): all their output goes out, and what is typed goes to the one that spoke last, because that is the one
-// that shows a prompt.
+// terminal, or a Unix socket that any number of viewers connect to. Several devices of one VM may share it (serial
+// port and virtio console): all their output goes out, and what is typed goes to the one that spoke last, because that
+// is the one that shows a prompt.
 //
 // One thread moves the bytes. Devices are called by it with no lock of the console held, and they call the console
 // from any thread, with any lock of theirs held.
@@ -48,8 +48,8 @@ void console_close(struct console *console);
 // Output. Takes as many bytes as there is room for, and never waits.
 size_t console_write(struct console_port *port, const u8 *bytes, size_t count);
 
-// Output of a device that cannot wait for room (a serial port): waits for a moment when the terminal or pipe is slow, then
-// loses the bytes; that some were lost is said in the output. Viewers at a socket are never waited for.
+// Output of a device that cannot wait for room (a serial port): waits for a moment when the terminal or pipe is slow,
+// then loses the bytes; that some were lost is said in the output. Viewers at a socket are never waited for.
 void console_put(struct console_port *port, const u8 *bytes, size_t count);
 
 // The device has room for input again.

@@ -1,5 +1,5 @@
-// A file with what a console said last: it grows to CONSOLE_LOG_MOST bytes and then keeps the newer half. It is rewritten
-// in place, through a descriptor that was opened at the start: a worker can create and rename no file.
+// A file with what a console said last: it grows to CONSOLE_LOG_MOST bytes and then keeps the newer half. It is
+// rewritten in place, through a descriptor that was opened at the start: a worker can create and rename no file.
 #pragma once
 
 #include "base/error.h"

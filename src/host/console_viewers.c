@@ -62,7 +62,8 @@ void console_viewers_prepare(struct console_viewers *viewers, const struct conso
     }
 }
 
-void console_viewers_accept(struct console_viewers *viewers, const struct console_ring *ring, const struct pollset *set)
+void console_viewers_accept(struct console_viewers *viewers, const struct console_ring *ring,
+                            const struct pollset *set)
 {
     for (unsigned i = 0; i < viewers->listener_count; i++) {
         if (!pollset_events(set, viewers->indices[i]) || viewers->count == CONSOLE_VIEWERS)
@@ -90,8 +91,8 @@ size_t console_viewers_read(struct console_viewers *viewers, const struct pollse
     return 0;
 }
 
-// It resumes with half of what is remembered, so that it is not behind again at once. A note that is under way is finished
-// first.
+// It resumes with half of what is remembered, so that it is not behind again at once. A note that is under way is
+// finished first.
 static void viewer_catch_up(struct console_viewer *viewer, const struct console_ring *ring)
 {
     if (viewer->at >= console_ring_oldest(ring) || viewer->note[viewer->note_at])

@@ -1,5 +1,5 @@
-// Those who look at a console through its sockets: each gets all of its output, from the oldest that is remembered on, and
-// each may type. One that reads too slowly misses bytes and is told; nobody waits for it, least of all the guest.
+// Those who look at a console through its sockets: each gets all of its output, from the oldest that is remembered on,
+// and each may type. One that reads too slowly misses bytes and is told; nobody waits for it, least of all the guest.
 //
 // The console's thread calls these with the console's lock held; nothing blocks.
 #pragma once
@@ -33,7 +33,8 @@ void console_viewers_close(struct console_viewers *viewers);
 // Around each sleep. `input`: there is room for what they type.
 void console_viewers_prepare(struct console_viewers *viewers, const struct console_ring *ring, struct pollset *set,
                              bool input);
-void console_viewers_accept(struct console_viewers *viewers, const struct console_ring *ring, const struct pollset *set);
+void console_viewers_accept(struct console_viewers *viewers, const struct console_ring *ring,
+                            const struct pollset *set);
 // What one of them typed; 0: nothing.
 size_t console_viewers_read(struct console_viewers *viewers, const struct pollset *set, u8 *to, size_t most);
 void console_viewers_write(struct console_viewers *viewers, const struct console_ring *ring);

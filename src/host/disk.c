@@ -9,10 +9,12 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/disk_image.h"
 #include "base/process.h"
 
 static int disk_lock(struct disk *disk, const char *path, struct error *error)
@@ -54,11 +56,17 @@ static int disk_measure(struct disk *disk, const char *path, struct error *error
     disk->bytes = align_up(disk->file_bytes, DISK_SECTOR);
     if (!disk->bytes)
         return error_set(error, "disk '%s': empty; give it a size first: truncate -s 8G '%s'", path, path);
-    char identity[sizeof disk->identity + 1];
-    snprintf(identity, sizeof identity, "%x-%llx", (unsigned)(disk->device ? status.st_rdev : status.st_dev),
-             disk->device ? 0ULL : (unsigned long long)status.st_ino);
-    memcpy(disk->identity, identity, sizeof disk->identity);
+    disk_identify(disk, &status);
     return 0;
+}
+
+void disk_identify(struct disk *disk, const struct stat *status)
+{
+    char identity[sizeof disk->identity + 1];
+    bool device = S_ISBLK(status->st_mode);
+    snprintf(identity, sizeof identity, "%x-%llx", (unsigned)(device ? status->st_rdev : status->st_dev),
+             device ? 0ULL : (unsigned long long)status->st_ino);
+    memcpy(disk->identity, identity, sizeof disk->identity);
 }
 
 static int disk_open_file(const struct disk_config *config, struct error *error)
@@ -87,27 +95,8 @@ static int disk_open_file(const struct disk_config *config, struct error *error)
     }
 }
 
-int disk_open(struct disk *disk, const struct disk_config *config, struct error *error)
-{
-    *disk = (struct disk){.fd = disk_open_file(config, error), .readonly = config->readonly};
-    if (disk->fd < 0)
-        return -1;
-    if (disk_measure(disk, config->path, error) < 0 || disk_lock(disk, config->path, error) < 0) {
-        disk_close(disk);
-        return -1;
-    }
-    return 0;
-}
-
-void disk_close(struct disk *disk)
-{
-    if (disk->fd >= 0)
-        close(disk->fd);
-    disk->fd = -1;
-}
-
 // Skips `bytes` of the segments and returns how many segments are used up.
-static unsigned disk_advance(struct iovec *segments, unsigned count, u64 bytes)
+static unsigned raw_advance(struct iovec *segments, unsigned count, u64 bytes)
 {
     unsigned done = 0;
     while (done < count && bytes >= segments[done].iov_len)
@@ -120,7 +109,7 @@ static unsigned disk_advance(struct iovec *segments, unsigned count, u64 bytes)
 }
 
 // The end of the last sector, where the file has none.
-static int disk_read_past_end(struct iovec *segments, unsigned count, u64 bytes)
+static int raw_read_past_end(struct iovec *segments, unsigned count, u64 bytes)
 {
     if (bytes >= DISK_SECTOR)
         return -EIO; // the file shrank under us
@@ -129,7 +118,7 @@ static int disk_read_past_end(struct iovec *segments, unsigned count, u64 bytes)
     return 0;
 }
 
-int disk_read(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset)
+static int raw_read(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset)
 {
     while (bytes) {
         unsigned batch = count < DISK_MAX_SEGMENTS ? count : DISK_MAX_SEGMENTS;
@@ -139,8 +128,8 @@ int disk_read(struct disk *disk, struct iovec *segments, unsigned count, u64 byt
         if (got < 0)
             return -errno;
         if (got == 0)
-            return disk_read_past_end(segments, count, bytes);
-        unsigned used = disk_advance(segments, count, (u64)got);
+            return raw_read_past_end(segments, count, bytes);
+        unsigned used = raw_advance(segments, count, (u64)got);
         segments += used;
         count -= used;
         bytes -= (u64)got;
@@ -149,10 +138,8 @@ int disk_read(struct disk *disk, struct iovec *segments, unsigned count, u64 byt
     return 0;
 }
 
-int disk_write(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset)
+static int raw_write(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset)
 {
-    if (disk->readonly)
-        return -EROFS;
     while (bytes) {
         unsigned batch = count < DISK_MAX_SEGMENTS ? count : DISK_MAX_SEGMENTS;
         ssize_t put = pwritev(disk->fd, segments, (int)batch, (off_t)offset);
@@ -160,7 +147,7 @@ int disk_write(struct disk *disk, struct iovec *segments, unsigned count, u64 by
             continue;
         if (put <= 0)
             return put < 0 ? -errno : -EIO;
-        unsigned used = disk_advance(segments, count, (u64)put);
+        unsigned used = raw_advance(segments, count, (u64)put);
         segments += used;
         count -= used;
         bytes -= (u64)put;
@@ -169,29 +156,12 @@ int disk_write(struct disk *disk, struct iovec *segments, unsigned count, u64 by
     return 0;
 }
 
-int disk_flush(struct disk *disk)
+static int raw_flush(struct disk *disk)
 {
-    if (disk->readonly)
-        return 0;
     return fdatasync(disk->fd) < 0 ? -errno : 0;
 }
 
-static int disk_write_zeros(struct disk *disk, u64 offset, u64 bytes)
-{
-    static const char zeros[64 << 10];
-    while (bytes) {
-        u64 part = bytes < sizeof zeros ? bytes : sizeof zeros;
-        struct iovec segment = {.iov_base = (void *)zeros, .iov_len = part};
-        int result = disk_write(disk, &segment, 1, part, offset);
-        if (result < 0)
-            return result;
-        offset += part;
-        bytes -= part;
-    }
-    return 0;
-}
-
-static int disk_allocate(struct disk *disk, int mode, u64 offset, u64 bytes)
+static int raw_allocate(struct disk *disk, int mode, u64 offset, u64 bytes)
 {
     int result;
     do
@@ -200,20 +170,124 @@ static int disk_allocate(struct disk *disk, int mode, u64 offset, u64 bytes)
     return result < 0 ? -errno : 0;
 }
 
+static int raw_zero(struct disk *disk, u64 offset, u64 bytes, bool unmap)
+{
+    if (unmap && raw_allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, bytes) == 0)
+        return 0;
+    return raw_allocate(disk, FALLOC_FL_ZERO_RANGE, offset, bytes);
+}
+
+static int raw_discard(struct disk *disk, u64 offset, u64 bytes)
+{
+    return raw_allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, bytes);
+}
+
+static void raw_close(struct disk *disk)
+{
+    if (disk->fd >= 0)
+        close(disk->fd);
+    disk->fd = -1;
+}
+
+static const struct disk_type raw_type = {
+    .read = raw_read,
+    .write = raw_write,
+    .flush = raw_flush,
+    .zero = raw_zero,
+    .discard = raw_discard,
+    .close = raw_close,
+};
+
+static int raw_open(struct disk *disk, const struct disk_config *config, struct error *error)
+{
+    disk->fd = disk_open_file(config, error);
+    if (disk->fd < 0)
+        return -1;
+    disk->type = &raw_type;
+    if (!disk_measure(disk, config->path, error) && !disk_lock(disk, config->path, error))
+        return 0;
+    raw_close(disk);
+    return -1;
+}
+
+// --- All types ---
+
+static const struct {
+    const char *ending, *format;
+} disk_formats[] = {
+    {".qcow2", "qcow2"}, {".vhdx", "vhdx"}, {".avhdx", "vhdx"}, {".vhd", "vpc"}, {".avhd", "vpc"}, {"", "raw"},
+};
+
+const char *disk_format(const char *path)
+{
+    size_t length = strlen(path);
+    for (size_t i = 0; i < ARRAY_SIZE(disk_formats); i++) {
+        size_t ending = strlen(disk_formats[i].ending);
+        if (length >= ending && !strcasecmp(path + length - ending, disk_formats[i].ending))
+            return disk_formats[i].format;
+    }
+    return "raw";
+}
+
+bool disk_format_known(const char *format)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(disk_formats); i++)
+        if (!strcmp(format, disk_formats[i].format))
+            return true;
+    return false;
+}
+
+int disk_open(struct disk *disk, const struct disk_config *config, struct error *error)
+{
+    const char *format = config->format ? config->format : disk_format(config->path);
+    *disk = (struct disk){.fd = -1, .readonly = config->readonly};
+    int result = strcmp(format, "raw") ? disk_image_open(disk, config, format, error) : raw_open(disk, config, error);
+    if (result)
+        disk->type = NULL;
+    return result;
+}
+
+void disk_close(struct disk *disk)
+{
+    if (disk->type)
+        disk->type->close(disk);
+    disk->type = NULL;
+}
+
+int disk_read(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset)
+{
+    return disk->type->read(disk, segments, count, bytes, offset);
+}
+
+int disk_write(struct disk *disk, struct iovec *segments, unsigned count, u64 bytes, u64 offset)
+{
+    return disk->readonly ? -EROFS : disk->type->write(disk, segments, count, bytes, offset);
+}
+
+int disk_flush(struct disk *disk) { return disk->readonly ? 0 : disk->type->flush(disk); }
+
+static int disk_write_zeros(struct disk *disk, u64 offset, u64 bytes)
+{
+    static const char zeros[64 << 10];
+    for (u64 part; bytes; bytes -= part, offset += part) {
+        part = bytes < sizeof zeros ? bytes : sizeof zeros;
+        struct iovec segment = {.iov_base = (void *)zeros, .iov_len = part};
+        int result = disk->type->write(disk, &segment, 1, part, offset);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
 int disk_zero(struct disk *disk, u64 offset, u64 bytes, bool unmap)
 {
     if (disk->readonly)
         return -EROFS;
-    if (unmap && disk_allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, bytes) == 0)
-        return 0;
-    if (disk_allocate(disk, FALLOC_FL_ZERO_RANGE, offset, bytes) == 0)
-        return 0;
-    return disk_write_zeros(disk, offset, bytes);
+    // What cannot be had by the short way (a file system without holes, VHDX) can by the long one.
+    return disk->type->zero(disk, offset, bytes, unmap) == 0 ? 0 : disk_write_zeros(disk, offset, bytes);
 }
 
 int disk_discard(struct disk *disk, u64 offset, u64 bytes)
 {
-    if (disk->readonly)
-        return -EROFS;
-    return disk_allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, bytes);
+    return disk->readonly ? -EROFS : disk->type->discard(disk, offset, bytes);
 }

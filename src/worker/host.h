@@ -41,7 +41,8 @@ int host_open(struct host *host, const struct run_options *options, struct error
 int host_start(struct host *host, struct error *error); // input begins, the terminal is raw; once only counts
 void host_close(struct host *host);
 
-// What must stay reachable once the VM runs: what it may save to ("": anywhere; NULL: nothing), and what its parts need.
+// What must stay reachable once the VM runs: what it may save to ("": anywhere; NULL: nothing), and what its parts
+// need.
 struct jail_config;
 void host_jail(const struct host *host, const struct engine *engine, const char *state_directory,
                struct jail_config *jail);

@@ -3,12 +3,12 @@
 //   identity      a per-VM user: what belongs to the service, or to another VM, is not ours to touch
 //   user          without root, a user namespace: the right to make the namespaces below, and no other
 //   mount         an empty, read-only root: there is no file to read, no socket to connect to, no device to open
-//   network       an empty network: there is nobody to talk to (but with user-mode network, which is made of the host's)
+//   network       an empty network: nobody to talk to (but with user-mode network, which is made of the host's)
 //   ipc, uts      System V's and POSIX's queues and shared memory of others; the host's name
 //   capabilities  root without its powers, and no way back to them
 //   no-new-privs  no program could give any (and the filter needs it)
 //   limits        no core file with guest memory in it
-//   seccomp       of the kernel only what the monitor uses. The list is one of what is allowed, grouped by who needs it;
+//   seccomp       of the kernel only what the monitor uses. The list is what is allowed, grouped by who needs it;
 //                 everything else fails with EPERM, as a library's probing of something new must not end a VM
 //
 // A process namespace is for children, of which the filter allows none.
@@ -83,8 +83,8 @@ static int jail_rules(scmp_filter_ctx filter)
     return result;
 }
 
-// The leak checker of a sanitizer build traces the process from a child when it ends, and reads what the process maps: it
-// needs what the jail forbids.
+// The leak checker of a sanitizer build traces the process from a child when it ends, and reads what the process maps:
+// it needs what the jail forbids.
 static bool jail_is_possible(void)
 {
 #if defined(__SANITIZE_ADDRESS__)

@@ -1,6 +1,6 @@
-// A VM's life in this process, from power-on through its resets to the end that counts: what `nidus run` and `nidus worker`
-// have in common. The thread that lives it sleeps until something ends the VM; it also lends itself to the board's timers,
-// so that no processor is late because of them.
+// A VM's life in this process, from power-on through its resets to the end that counts: what `nidus run` and `nidus
+// worker` have in common. The thread that lives it sleeps until something ends the VM; it also lends itself to the
+// board's timers, so that no processor is late because of them.
 #pragma once
 
 #include "base/error.h"

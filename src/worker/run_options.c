@@ -161,18 +161,37 @@ static int run_take_append(struct run_options *options, const char *value, struc
     return 0;
 }
 
-// The words behind the last comma are settings only if nidus knows them: file names may hold commas.
+// Takes a setting off the end of `path`. The words behind the last comma are settings only if nidus knows them: file
+// names may hold commas.
+static bool run_disk_setting(char *path, struct run_disk *disk)
+{
+    static const char *const formats[] = {"raw", "qcow2", "vpc", "vhdx"};
+    char *comma = strrchr(path, ',');
+    if (!comma || comma == path)
+        return false;
+    bool known = !strcmp(comma, ",readonly");
+    disk->readonly |= known;
+    for (size_t i = 0; i < ARRAY_SIZE(formats) && !known; i++)
+        if (!strncmp(comma, ",format=", 8) && !strcmp(comma + 8, formats[i])) {
+            disk->format = formats[i];
+            known = true;
+        }
+    if (known)
+        *comma = 0;
+    return known;
+}
+
 static int run_take_disk(struct run_options *options, const char *value, struct error *error)
 {
-    static const char suffix[] = ",readonly";
-    size_t length = strlen(value);
+    struct run_disk disk = {.path = NULL};
     if (options->disk_count == RUN_DISKS)
         return error_set(error, "--disk %s: a VM has %d disks at most", value, RUN_DISKS);
-    bool readonly = length > sizeof suffix - 1 && !strcmp(value + length - (sizeof suffix - 1), suffix);
-    char *path = strndup(value, readonly ? length - (sizeof suffix - 1) : length);
-    if (!path)
+    disk.path = strdup(value);
+    if (!disk.path)
         return error_set(error, "out of memory");
-    options->disks[options->disk_count++] = (struct run_disk){.path = path, .readonly = readonly};
+    while (run_disk_setting(disk.path, &disk))
+        ;
+    options->disks[options->disk_count++] = disk;
     return 0;
 }
 
@@ -279,7 +298,8 @@ static const struct run_option run_options[] = {
     {"--cpus", "N", "processors, 1 to 64 (default 1)", run_take_cpus},
     {"--memory", "SIZE[,min=SIZE][,max=SIZE]", "memory, such as 512M (default 1G); with min or max, what the guest needs",
      run_take_memory},
-    {"--disk", "FILE[,readonly]", "a raw disk image or block device; may be given up to 8 times", run_take_disk},
+    {"--disk", "FILE[,format=NAME][,readonly]", "a disk: raw, qcow2, vhdx, vpc (VHD), by name or given; up to 8 times",
+     run_take_disk},
     {"--net", "none|user", "network adapter: none, or behind the host's own network (default none)", run_take_net},
     {"--console", "stdio|socket:PATH", "where the serial console goes (default stdio)", run_take_console},
     {"--engine", "auto|soft|kvm", "what runs the processors; auto takes kvm if it can do all that is asked (default)",

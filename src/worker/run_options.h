@@ -13,6 +13,7 @@ enum { RUN_DISKS = 8, RUN_ADAPTERS = 8, RUN_INITRD = 4096 };
 struct run_disk {
     char *path; // owned
     bool readonly;
+    const char *format; // of disk.h, NULL: the name says it
 };
 
 enum run_console { RUN_CONSOLE_STDIO, RUN_CONSOLE_SOCKET };

@@ -1,5 +1,5 @@
-// See vm_boot.h. The images stay mapped for the VM's life: that costs nothing but page cache, and a VM that resets finds
-// them again where its process can open no file any more.
+// See vm_boot.h. The images stay mapped for the VM's life: that costs nothing but page cache, and a VM that resets
+// finds them again where its process can open no file any more.
 #include "worker/vm_boot.h"
 
 #include <stdlib.h>

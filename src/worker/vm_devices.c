@@ -38,7 +38,8 @@ static int vm_devices_add(struct vm_devices *devices, struct board *board, struc
 static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapter *adapter, struct board *board,
                               struct error *error)
 {
-    struct virtio_net_config config = {.port = adapter->net == RUN_NET_USER ? slirp_open(error) : network_nowhere(error)};
+    struct virtio_net_config config = {
+        .port = adapter->net == RUN_NET_USER ? slirp_open(error) : network_nowhere(error)};
     if (!config.port)
         return error_prefix(error, "network adapter");
     devices->nets[devices->net_count++] = config.port;

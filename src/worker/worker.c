@@ -1,6 +1,6 @@
-// See worker.h. From the descriptors it was given to the line that says how it ended. What can fail for reasons of the host
-// (files, locks, the engine) is done first and in the open; then the process is jailed, and only then has it threads and a
-// guest.
+// See worker.h. From the descriptors it was given to the line that says how it ended. What can fail for reasons of the
+// host (files, locks, the engine) is done first and in the open; then the process is jailed, and only then has it
+// threads and a guest.
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -53,7 +53,8 @@ static int worker_read_config(struct worker *worker, struct error *error)
     return result;
 }
 
-// The lock's description is the service's as well, which has locked it: that it can be locked shows that nobody else has.
+// The lock's description is the service's as well, which has locked it: that it can be locked shows that nobody else
+// has.
 static int worker_lock(const struct worker *worker, struct error *error)
 {
     if (flock(CONTROL_FD_LOCK, LOCK_EX | LOCK_NB) == 0)
@@ -71,10 +72,8 @@ static int worker_disks(struct worker *worker, struct error *error)
                          RUN_DISKS);
     for (unsigned i = 0; i < worker->config.disk_count; i++) {
         const struct control_disk *disk = &worker->config.disks[i];
-        if (disk->format && strcmp(disk->format, "raw"))
-            return error_set(error, "disk '%s': format %s cannot be used", disk->path, disk->format);
         options->disks[options->disk_count++] =
-            (struct run_disk){.path = disk->path, .readonly = disk->readonly || disk->dvd};
+            (struct run_disk){.path = disk->path, .readonly = disk->readonly || disk->dvd, .format = disk->format};
     }
     return 0;
 }

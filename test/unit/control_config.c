@@ -11,18 +11,20 @@
 
 #include "control/control.h"
 
-static const char least[] = "{\"id\":\"1\",\"name\":\"lab\",\"directory\":\"/run/lab\",\"cpus\":1,\"memory_startup\":1048576,"
-                            "\"engine\":\"auto\",\"vendor\":\"host\",\"kernel\":\"/boot/vmlinuz\"";
+static const char least[] = "{\"id\":\"1\",\"name\":\"lab\",\"directory\":\"/run/lab\",\"cpus\":1,"
+                            "\"memory_startup\":1048576,\"engine\":\"auto\",\"vendor\":\"host\",\"kernel\":\"/boot/vmlinuz\"";
 
 static void reads_what_it_wrote(void **state)
 {
     (void)state;
     struct control_config config = {
-        .id = "c7d5", .name = "lab \"1\"", .directory = "/run/nidus/vm/c7d5", .console_log = "/var/log/lab", .state_directory = "/var/lib/lab",
+        .id = "c7d5", .name = "lab \"1\"", .directory = "/run/nidus/vm/c7d5", .console_log = "/var/log/lab",
+        .state_directory = "/var/lib/lab",
         .cpus = 4, .memory_startup = 1ULL << 33, .memory_minimum = 1 << 20, .memory_maximum = 1ULL << 34,
         .memory_buffer = 20, .memory_dynamic = true, .engine = "soft", .vendor = "intel", .nested = true,
         .kernel = "/boot/vmlinuz", .initrd = "/boot/initrd", .append = "console=ttyS0 \xc3\xa9",
-        .disks = {{.path = "/a.qcow2", .format = "qcow2"}, {.path = "/b.iso", .format = "raw", .readonly = true, .dvd = true}},
+        .disks = {{.path = "/a.qcow2", .format = "qcow2"},
+                  {.path = "/b.iso", .format = "raw", .readonly = true, .dvd = true}},
         .disk_count = 2,
         .adapters = {{.id = "a", .mac = {2, 0, 0, 0xab, 0, 0xff}, .network = "user"}},
         .adapter_count = 1, .com_ports = {NULL, "/run/com2"}, .user = 100007,
@@ -76,11 +78,12 @@ static void refuses_what_is_wrong(void **state)
     refuses(",\"disks\":[{\"path\":\"/a\",\"format\":\"vmdk\"}]}", "\"vmdk\" is none of its values");
     refuses(",\"disks\":[{\"path\":\"/a\",\"snapshot\":true}]}", "\"snapshot\" is not known");
     refuses(",\"disks\":[{\"path\":\"/a\",\"format\":\"raw\"},7]}", "expected an object");
-    refuses(",\"adapters\":[{\"id\":\"a\",\"network\":\"none\",\"mac\":\"02:00:00:00:00:0g\"}]}", "no Ethernet address");
+    refuses(",\"adapters\":[{\"id\":\"a\",\"network\":\"none\",\"mac\":\"02:00:00:00:00:0g\"}]}",
+            "no Ethernet address");
     refuses(",\"com_ports\":[1]}", "expected paths");
     refuses(",\"com_ports\":[null,null,null]}", "more than 2");
-    static const char relative[] = "{\"id\":\"1\",\"name\":\"a\",\"directory\":\"run\",\"cpus\":1,\"memory_startup\":1048576,"
-                                   "\"engine\":\"auto\",\"vendor\":\"host\",\"kernel\":\"k\"}";
+    static const char relative[] = "{\"id\":\"1\",\"name\":\"a\",\"directory\":\"run\",\"cpus\":1,"
+                                   "\"memory_startup\":1048576,\"engine\":\"auto\",\"vendor\":\"host\",\"kernel\":\"k\"}";
     assert_int_equal(control_config_read(&config, relative, strlen(relative), &error), -1);
     assert_non_null(strstr(error.text, "no absolute path"));
 }
