@@ -133,7 +133,8 @@ static struct value *eval_map(struct session *session, const struct node *node)
 {
     struct value *map = value_map();
     for (u32 i = 0; i + 1 < node->count; i += 2) {
-        struct value *key = eval_value(session, node->child[i]), *value = key ? eval_value(session, node->child[i + 1]) : NULL;
+        struct value *key = eval_value(session, node->child[i]);
+        struct value *value = key ? eval_value(session, node->child[i + 1]) : NULL;
         if (!value) {
             value_unref(key);
             value_unref(map);

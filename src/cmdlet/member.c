@@ -274,7 +274,9 @@ static struct value *call_substring(const struct call *call)
     s64 start = call->count ? value_as_int(call->arguments[0], -1) : -1;
     s64 length = call->count > 1 ? value_as_int(call->arguments[1], -1) : INT64_MAX;
     const char *from = start >= 0 ? skip_characters(call->text, start) : NULL;
-    const char *to = from && length >= 0 && call->count > 1 ? skip_characters(from, length) : from ? from + strlen(from) : NULL;
+    const char *to = from && length >= 0 && call->count > 1 ? skip_characters(from, length) : from;
+    if (to && call->count == 1)
+        to += strlen(to);
     if (!to || length < 0)
         return session_fail(call->session, call->node, "ArgumentOutOfRangeException",
                             "Index and length must refer to a location within the string.");
@@ -311,7 +313,7 @@ static struct value *call_get_type(const struct call *call)
     };
     const struct class *class = call->target->kind == VALUE_OBJECT ? class_find(call->target->map.type) : NULL;
     struct value *type = value_map();
-    const char *name = class ? class->name : call->target->kind == VALUE_OBJECT ? call->target->map.type : names[call->target->kind];
+    const char *name = call->target->kind == VALUE_OBJECT ? call->target->map.type : names[call->target->kind];
     value_put(type, "Name", value_string(name));
     value_put(type, "FullName", class ? value_string(class->full_name) : value_format("System.%s", name));
     return type;
@@ -335,7 +337,9 @@ static const struct {
 
 static unsigned kind_of(const struct value *target)
 {
-    return target->kind == VALUE_STRING ? ON_TEXT : target->kind == VALUE_ARRAY ? ON_ARRAY : target->kind == VALUE_MAP ? ON_MAP : 0;
+    if (target->kind == VALUE_STRING)
+        return ON_TEXT;
+    return target->kind == VALUE_ARRAY ? ON_ARRAY : target->kind == VALUE_MAP ? ON_MAP : 0;
 }
 
 struct value *member_call(struct session *session, const struct node *node, struct value *target, const char *name,

@@ -140,6 +140,8 @@ static struct value *repeat(struct session *session, const struct node *node, st
         return session_fail(session, node, "ValueTooLarge", "The value is too large.");
     if (!bytes)
         return value_ref(left);
+    if (!session_charge(session, bytes * (u64)count >> 10))
+        return NULL;
     if (left->kind == VALUE_STRING) {
         char *text = value_allocate(bytes * (size_t)count + 1);
         for (s64 i = 0; i < count; i++)
@@ -167,7 +169,10 @@ static struct value *times(enum operator op, const struct value *left, const str
     return date && span ? value_datetime(result) : value_timespan(result);
 }
 
-static bool is_time(const struct value *value) { return value->kind == VALUE_TIMESPAN || value->kind == VALUE_DATETIME; }
+static bool is_time(const struct value *value)
+{
+    return value->kind == VALUE_TIMESPAN || value->kind == VALUE_DATETIME;
+}
 
 static struct value *compute(struct session *session, const struct node *node, enum operator op, struct value *left,
                              struct value *right)
@@ -210,7 +215,7 @@ static struct value *range(struct session *session, const struct node *node, str
         s64 from = llround(real_of(a)), to = llround(real_of(b)), step = from <= to ? 1 : -1;
         if ((to - from) * step >= OPERATE_ITEMS) {
             session_fail(session, node, "ValueTooLarge", "The range has more than %d numbers.", OPERATE_ITEMS);
-        } else {
+        } else if (session_charge(session, (u64)((to - from) * step) >> 4)) {
             list = value_array();
             for (s64 i = from;; i += step) {
                 value_add(list, value_int(i));
@@ -254,7 +259,8 @@ static bool match(struct session *session, const struct node *node, enum operato
                   struct value *right)
 {
     char *text = value_to_text(left), *pattern = value_to_text(right);
-    bool like = op == OPERATOR_LIKE || op == OPERATOR_NOTLIKE, negated = op == OPERATOR_NOTLIKE || op == OPERATOR_NOTMATCH;
+    bool like = op == OPERATOR_LIKE || op == OPERATOR_NOTLIKE;
+    bool negated = op == OPERATOR_NOTLIKE || op == OPERATOR_NOTMATCH;
     bool found;
     session->steps += like ? strlen(text) * strlen(pattern) >> 12 : 0;
     if (like) // letter case: what -clike adds is rare enough to be left to -cmatch

@@ -9,7 +9,8 @@
 
 #include "cmdlet/value_room.h"
 
-enum { MATCH_LIMIT = 1000000, MATCH_DEPTH = 2000, MATCH_HEAP_KIB = 20000, PATTERN_BYTES = 16 << 10, SPLIT_MOST = 1 << 20 };
+enum { MATCH_LIMIT = 1000000, MATCH_DEPTH = 2000, MATCH_HEAP_KIB = 20000, PATTERN_BYTES = 16 << 10 };
+enum { SPLIT_MOST = 1 << 20 };
 
 struct matcher {
     struct session *session;
@@ -122,13 +123,14 @@ struct value *text_replace(struct session *session, const struct node *node, con
     char *out = NULL;
     int count = PCRE2_ERROR_NOMEMORY;
     // More room until it is enough: asking how much it takes would cost as much as doing it, however much that is.
-    for (; count == PCRE2_ERROR_NOMEMORY && room < SESSION_VALUE_BYTES && session_step(session); room *= 8) {
+    for (; count == PCRE2_ERROR_NOMEMORY && room < SESSION_VALUE_BYTES; room *= 8) {
+        if (!session_charge(session, room >> 8))
+            break;
         PCRE2_SIZE bytes = room;
         out = value_reallocate(out, room + 1);
         count = pcre2_substitute(matcher.code, (PCRE2_SPTR)text, strlen(text), 0,
                                  PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY | PCRE2_SUBSTITUTE_UNKNOWN_UNSET,
                                  matcher.data, matcher.context, (PCRE2_SPTR)with, strlen(with), (PCRE2_UCHAR *)out, &bytes);
-        session->steps += room >> 10;
     }
     matcher_release(&matcher);
     if (count >= 0)

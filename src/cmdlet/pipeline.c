@@ -32,7 +32,10 @@ void function_set(struct session *session, const char *name, struct syntax *synt
     function->block = block;
 }
 
-static bool is_switch(const struct node *parameter) { return parameter->type && !value_name_compare(parameter->type, "switch"); }
+static bool is_switch(const struct node *parameter)
+{
+    return parameter->type && !value_name_compare(parameter->type, "switch");
+}
 
 static const struct node *parameter_named(const struct node *block, const char *name)
 {

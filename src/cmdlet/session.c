@@ -63,6 +63,12 @@ struct bind_context session_bind_context(const struct session *session)
     };
 }
 
+bool session_charge(struct session *session, u64 work)
+{
+    session->steps += work;
+    return session_step(session);
+}
+
 bool session_step(struct session *session)
 {
     if (session->flow != FLOW_ON)

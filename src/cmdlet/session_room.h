@@ -87,6 +87,7 @@ void session_throw(struct session *session, struct value *record, bool ends); //
 __attribute__((format(printf, 4, 5))) struct value *session_fail(struct session *session, const struct node *node,
                                                                  const char *id, const char *format, ...);
 bool session_step(struct session *session); // false: stop (flow says why)
+bool session_charge(struct session *session, u64 work); // the same before so much more work
 struct bind_context session_bind_context(const struct session *session);
 
 // Variables, with scopes: name, local:name, script:name, global:name, env:NAME.

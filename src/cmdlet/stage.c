@@ -162,8 +162,10 @@ static void stage_bind_failed(struct stage *stage, const struct bind_error *erro
 static bool stage_unknown(struct stage *stage, const char *name)
 {
     const char *near = nearest_cmdlet(name);
-    char *text = value_text("The term '%.200s' is not recognized as the name of a cmdlet, function or script.%s%s%s", name,
-                            near ? " Did you mean " : " Get-Command lists what there is.", near ? near : "", near ? "?" : "");
+    char *hint = near ? value_text("Did you mean %s?", near) : value_text_copy("Get-Command lists what there is.");
+    char *text = value_text("The term '%.200s' is not recognized as the name of a cmdlet, function or script. %s", name,
+                            hint);
+    free(hint);
     struct failure failure = {
         .command = name, .category = CATEGORY_OBJECT_NOT_FOUND, .id = "CommandNotFoundException",
         .exception = "CommandNotFoundException", .target = name, .message = text, .start = stage->start,

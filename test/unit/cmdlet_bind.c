@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "cmdlet/bind.h"
-#include "cmdlet/syntax.h"
 #include "cmdlet_session.h"
 
 struct line {
@@ -175,30 +174,6 @@ static void versions_keep_their_spelling(void **state)
     value_unref(word);
 }
 
-// What help shows must at least be in the language, and be taken by its own cmdlet.
-static void examples_bind(void **state)
-{
-    (void)state;
-    const struct cmdlet *cmdlet;
-    for (unsigned i = 0; (cmdlet = cmdlet_at(i)); i++)
-        for (unsigned e = 0; e < CMDLET_EXAMPLES && cmdlet->examples[e].command; e++) {
-            struct fake fake;
-            fake_start(&fake, 0);
-            fake.answer = SESSION_YES;
-            session_run(fake.session, NULL, cmdlet->examples[e].command);
-            static const char *const wrong[] = {"NamedParameterNotFound", "AmbiguousParameter", "PositionalParameterNotFound",
-                                                "CannotConvertArgument", "ParameterArgument", "MissingArgument",
-                                                "UnexpectedToken", "CommandNotFoundException"};
-            bool good = true;
-            for (unsigned w = 0; fake.errors && w < ARRAY_SIZE(wrong); w++)
-                good &= !strstr(fake.errors, wrong[w]);
-            if (!good)
-                print_error("%s\n  gives  %s\n", cmdlet->examples[e].command, fake.errors);
-            assert_true(good);
-            fake_stop(&fake);
-        }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,7 +183,6 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(paths_are_absolute),
         cmocka_unit_test(versions_keep_their_spelling),
-        cmocka_unit_test(examples_bind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,7 +346,8 @@ static void measure_end(struct stage *stage)
     bool all = stage_switch(stage, "AllStats");
     for (size_t i = 0; i < measure->count; i++) {
         struct measure_one *one = &measure->each[i];
-        struct value *object = value_object("GenericMeasureInfo"), *property = value_item(stage_parameter(stage, "Property"), i);
+        struct value *object = value_object("GenericMeasureInfo");
+        struct value *property = value_item(stage_parameter(stage, "Property"), i);
         double sum = one->sum && one->sum->kind == VALUE_REAL ? one->sum->real : (double)value_as_int(one->sum, 0);
         value_put(object, "Count", value_int(one->count));
         measure_put(object, "Average", all || stage_switch(stage, "Average"),

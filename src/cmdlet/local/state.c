@@ -146,7 +146,8 @@ static void sleep_process(struct stage *stage, struct value *input)
 {
     (void)input;
     const struct session_config *config = session_config_of(stage_session(stage));
-    s64 ticks = stage_int(stage, "Seconds", 0) * VALUE_TICKS_SECOND + stage_int(stage, "Milliseconds", 0) * (VALUE_TICKS_SECOND / 1000);
+    s64 ticks = stage_int(stage, "Seconds", 0) * VALUE_TICKS_SECOND;
+    ticks += stage_int(stage, "Milliseconds", 0) * (VALUE_TICKS_SECOND / 1000);
     if (config->sleep)
         config->sleep(config->context, ticks);
 }
