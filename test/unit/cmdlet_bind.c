@@ -53,9 +53,11 @@ static void documents(void **state)
         {"get-netadapter \"vEthernet (VmNat)\" | New-NetIPAddress -IPAddress 192.168.100.1 -AddressFamily IPv4 -PrefixLength 24",
          "Get-NetAdapter Name=vEthernet (VmNat)\n"},
         {"Netsh interface ip add dnsserver \"vEthernet (VmNat)\" address=10.0.0.53",
-         "Add-NetshDnsServer InterfaceAlias=vEthernet (VmNat) Address=10.0.0.53\n"},
+         "Add-NetshDnsServer Address=10.0.0.53 InterfaceAlias=vEthernet (VmNat)\n"},
         {"Netsh interface ip add dnsserver \xe2\x80\x9c" "Ethernet\xe2\x80\x9d address=10.0.0.53",
-         "Add-NetshDnsServer InterfaceAlias=Ethernet Address=10.0.0.53\n"},
+         "Add-NetshDnsServer Address=10.0.0.53 InterfaceAlias=Ethernet\n"},
+        {"netsh int ipv4 add dnsservers name=Ethernet addr=10.0.0.53 index=2 validate=no",
+         "Add-NetshDnsServer InterfaceAlias=Ethernet Address=10.0.0.53 Index=2\n"},
     };
     check(lines, ARRAY_SIZE(lines));
 }
@@ -122,6 +124,8 @@ static void refusals(void **state)
         {"@{a = 1} | Get-VMMemory", "InputObjectNotBound"},
         {"netsh interface ip add dnsserver", "NetshUsage"},
         {"netsh interface ip show config", "NetshUsage"},
+        {"netsh interface ip add dnsserver Ethernet 10.0.0.1 168.100.1", "NetshUsage"},
+        {"netsh interface ip add dnsserver Ethernet foo=10.0.0.1", "NetshUsage"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
         struct fake fake;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/bind.h"
 #include "cmdlet/local/local.h"
 
 static const char usage[] =
@@ -15,41 +16,47 @@ static bool word_is(struct value *words, size_t index, const char *name)
     return *word && strlen(word) <= strlen(name) && !strncasecmp(word, name, strlen(word));
 }
 
-// "address=192.168.100.1" is the parameter named so; a word without a name is the first that is still free.
-static bool word_bind(struct value *parameters, const char *word)
+// "address=192.168.100.1" is the parameter named so; a word without a name goes by its position.
+static bool word_bind(struct argument *argument, const char *word, struct value *value)
 {
     static const struct { const char *tag, *parameter; } tags[] = {
-        {"name", "InterfaceAlias"}, {"address", "Address"}, {"index", "Index"}, {"validate", "Validate"},
+        {"name", "InterfaceAlias"}, {"address", "Address"}, {"index", "Index"},
     };
     const char *equals = strchr(word, '=');
-    for (unsigned i = 0; i < ARRAY_SIZE(tags); i++) {
-        bool named = equals && (size_t)(equals - word) <= strlen(tags[i].tag) && equals > word &&
-                     !strncasecmp(word, tags[i].tag, (size_t)(equals - word));
-        if (!named && (equals || value_get(parameters, tags[i].parameter)))
-            continue;
-        if (strcmp(tags[i].parameter, "Index") == 0)
-            value_put(parameters, tags[i].parameter, value_int(strtoll(equals ? equals + 1 : word, NULL, 10)));
-        else if (strcmp(tags[i].parameter, "Validate") != 0)
-            value_put(parameters, tags[i].parameter, value_string(equals ? equals + 1 : word));
-        return true;
-    }
-    return false;
+    const size_t bytes = equals ? (size_t)(equals - word) : 0;
+    *argument = (struct argument){.value = equals ? value_string(equals + 1) : value_ref(value)};
+    for (unsigned i = 0; bytes && i < ARRAY_SIZE(tags); i++)
+        if (bytes <= strlen(tags[i].tag) && !strncasecmp(word, tags[i].tag, bytes))
+            argument->name = tags[i].parameter;
+    return !equals || argument->name;
 }
+
+enum { NETSH_WORDS = 8 };
 
 static void netsh_process(struct stage *stage, struct value *input)
 {
     (void)input;
-    struct value *words = stage_parameter(stage, "ArgumentList"), *parameters = value_map();
+    struct value *words = stage_parameter(stage, "ArgumentList");
     const struct cmdlet *cmdlet = cmdlet_find("Add-NetshDnsServer");
+    struct argument arguments[NETSH_WORDS];
+    struct bound bound = {0};
+    struct bind_error error = {.text = ""};
+    const struct bind_context context = {0};
+    size_t count = 0;
     bool good = cmdlet && word_is(words, 0, "interface") && (word_is(words, 1, "ipv4") || word_is(words, 1, "ipv6")) &&
-                word_is(words, 2, "add") && word_is(words, 3, "dnsservers");
-    for (size_t i = 4; good && i < value_count(words); i++)
-        good = word_bind(parameters, value_as_string(value_item(words, i), ""));
-    if (good && value_get(parameters, "InterfaceAlias") && value_get(parameters, "Address"))
-        stage_invoke(stage, cmdlet, parameters);
+                word_is(words, 2, "add") && word_is(words, 3, "dnsservers") && value_count(words) <= 4 + NETSH_WORDS;
+    for (size_t i = 4; good && i < value_count(words); i++) {
+        const char *word = value_as_string(value_item(words, i), "");
+        if (strncasecmp(word, "validate=", 9) != 0) // a server that does not answer yet is taken, too
+            good = word_bind(&arguments[count++], word, value_item(words, i));
+    }
+    if (good && !bind_arguments(&bound, cmdlet, arguments, count, &context, false, &error))
+        stage_invoke(stage, cmdlet, bound.parameters);
     else
-        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "NetshUsage", "%s", usage);
-    value_unref(parameters);
+        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "NetshUsage", "%s%s%s", error.text, *error.text ? "\n" : "", usage);
+    bound_release(&bound);
+    for (size_t i = 0; i < count; i++)
+        value_unref(arguments[i].value);
 }
 
 const struct local_cmdlet local_netsh[] = {
