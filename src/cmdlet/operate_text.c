@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/format_text.h"
 #include "cmdlet/value_room.h"
 
 enum { MATCH_LIMIT = 1000000, MATCH_DEPTH = 2000, MATCH_HEAP_KIB = 20000, PATTERN_BYTES = 16 << 10 };
@@ -182,17 +183,14 @@ struct value *text_join(struct value *list, const char *between)
 {
     if (list->kind != VALUE_ARRAY)
         return value_string_put(value_to_text(list));
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    for (size_t i = 0; out && i < list->array.count; i++) {
+    struct text text = {0};
+    for (size_t i = 0; i < list->array.count; i++) {
         char *item = value_to_text(list->array.items[i]);
-        fprintf(out, "%s%s", i ? between : "", item);
+        text_put(&text, i ? between : "");
+        text_put(&text, item);
         free(item);
     }
-    if (out)
-        fclose(out);
-    return value_string_put(text ? text : value_text_copy(""));
+    return value_string_put(text_take(&text));
 }
 
 // 1234567 -> 1,234,567

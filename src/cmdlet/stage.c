@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/format_text.h"
 #include "cmdlet/nearest.h"
 
 // What local cmdlets ask.
@@ -451,14 +452,14 @@ static char *objects_text(struct session *session, struct value *objects)
 {
     if (session->config.format)
         return session->config.format(session->config.context, objects->array.items, objects->array.count);
-    char *text = value_text_copy("");
+    struct text text = {0};
     for (size_t i = 0; i < objects->array.count; i++) {
-        char *line = value_to_text(objects->array.items[i]), *longer = value_text("%s%s\n", text, line);
+        char *line = value_to_text(objects->array.items[i]);
+        text_put(&text, line);
+        text_put(&text, "\n");
         free(line);
-        free(text);
-        text = longer;
     }
-    return text;
+    return text_take(&text);
 }
 
 static void stage_write(struct stage *stage)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmdlet/class.h"
+#include "cmdlet/format_text.h"
 #include "cmdlet/json.h"
 
 // The shortest digits that read back as the same number, as .NET prints a Double.
@@ -27,15 +28,14 @@ static char *real_text(double real)
 
 static char *array_text(const struct value *value)
 {
-    char *text = value_text_copy("");
+    struct text text = {0};
     for (size_t i = 0; i < value->array.count; i++) {
         char *item = value_to_text(value->array.items[i]);
-        char *longer = value_text("%s%s%s", text, i ? " " : "", item);
+        text_put(&text, i ? " " : "");
+        text_put(&text, item);
         free(item);
-        free(text);
-        text = longer;
     }
-    return text;
+    return text_take(&text);
 }
 
 // An object is its name where its class has one: "$vm" in a message is what its reader wants to see.

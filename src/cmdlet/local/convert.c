@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/format_text.h"
 #include "cmdlet/json.h"
 #include "cmdlet/local/local.h"
 #include "cmdlet/value_room.h"
@@ -64,14 +65,15 @@ static void to_json_end(struct stage *stage)
 static void from_json_end(struct stage *stage)
 {
     struct gather *gather = stage_data(stage);
-    char *text = value_text_copy("");
+    struct text lines = {0};
     struct error error = {""};
     for (size_t i = 0; i < value_count(gather->objects); i++) {
-        char *line = value_to_text(value_item(gather->objects, i)), *longer = value_text("%s%s\n", text, line);
+        char *line = value_to_text(value_item(gather->objects, i));
+        text_put(&lines, line);
+        text_put(&lines, "\n");
         free(line);
-        free(text);
-        text = longer;
     }
+    char *text = text_take(&lines);
     struct value *value = json_read(text, strlen(text), &error);
     free(text);
     if (!value)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/format_text.h"
 #include "cmdlet/local/local.h"
 #include "cmdlet/session.h"
 #include "cmdlet/value_room.h"
@@ -23,19 +24,23 @@ static void gather_process(struct stage *stage, struct value *input)
 
 static void gather_release(struct stage *stage) { value_unref(((struct gather *)stage_data(stage))->objects); }
 
+static void text_put_line(struct text *text, struct value *value, const char *end)
+{
+    char *line = value_to_text(value);
+    text_put(text, line);
+    text_put(text, end);
+    free(line);
+}
+
 char *local_text(struct stage *stage, struct value *objects)
 {
     const struct session_config *config = config_of(stage);
     if (config->format)
         return config->format(config->context, objects->array.items, objects->array.count);
-    char *text = value_text_copy("");
-    for (size_t i = 0; i < objects->array.count; i++) {
-        char *line = value_to_text(objects->array.items[i]), *longer = value_text("%s%s\n", text, line);
-        free(line);
-        free(text);
-        text = longer;
-    }
-    return text;
+    struct text text = {0};
+    for (size_t i = 0; i < objects->array.count; i++)
+        text_put_line(&text, objects->array.items[i], "\n");
+    return text_take(&text);
 }
 
 void local_write_file(struct stage *stage, const char *path, const char *text, bool append)
@@ -63,30 +68,28 @@ static void output_process(struct stage *stage, struct value *input)
 }
 
 // Items with blanks, or -Separator, between them.
-static char *host_text(struct value *value, const char *separator)
+static void host_put(struct text *text, struct value *value, const char *separator)
 {
-    if (value->kind != VALUE_ARRAY)
-        return value_to_text(value);
-    char *text = value_text_copy("");
-    for (size_t i = 0; i < value->array.count; i++) {
-        char *item = host_text(value->array.items[i], separator);
-        char *longer = value_text("%s%s%s", text, i ? separator : "", item);
-        free(item);
-        free(text);
-        text = longer;
+    if (value->kind != VALUE_ARRAY) {
+        text_put_line(text, value, "");
+        return;
     }
-    return text;
+    for (size_t i = 0; i < value->array.count; i++) {
+        text_put(text, i ? separator : "");
+        host_put(text, value->array.items[i], separator);
+    }
 }
 
 static void host_process(struct stage *stage, struct value *input)
 {
     struct value *object = input ? input : stage_parameter(stage, "Object"), *nothing = value_string("");
-    char *text = host_text(object ? object : nothing, stage_string(stage, "Separator", " "));
-    char *line = value_text("%s%s", text, stage_switch(stage, "NoNewline") ? "" : "\n");
+    struct text text = {0};
+    host_put(&text, object ? object : nothing, stage_string(stage, "Separator", " "));
+    text_put(&text, stage_switch(stage, "NoNewline") ? "" : "\n");
+    char *line = text_take(&text);
     if (config_of(stage)->host)
         config_of(stage)->host(config_of(stage)->context, line);
     free(line);
-    free(text);
     value_unref(nothing);
 }
 
@@ -152,17 +155,13 @@ static void content_end(struct stage *stage)
 {
     struct gather *gather = stage_data(stage);
     struct value *value = stage_parameter(stage, "Value"), *paths = stage_parameter(stage, "Path");
-    char *text = value_text_copy("");
+    struct text lines = {0};
     const char *end = stage_switch(stage, "NoNewline") ? "" : "\n";
-    for (unsigned source = 0; source < 2; source++) {
-        struct value *list = source ? gather->objects : value;
-        for (size_t i = 0; i < value_count(list); i++) {
-            char *line = value_to_text(value_item(list, i)), *longer = value_text("%s%s%s", text, line, end);
-            free(line);
-            free(text);
-            text = longer;
-        }
-    }
+    for (size_t i = 0; i < value_count(value); i++)
+        text_put_line(&lines, value_item(value, i), end);
+    for (size_t i = 0; i < value_count(gather->objects); i++)
+        text_put_line(&lines, value_item(gather->objects, i), end);
+    char *text = text_take(&lines);
     for (size_t i = 0; i < value_count(paths); i++)
         local_write_file(stage, value_as_string(value_item(paths, i), ""), text,
                          !value_name_compare(stage_cmdlet(stage)->name, "Add-Content"));
