@@ -1,7 +1,7 @@
 // See jail.h. The stages, outermost first, and why each:
 //
 //   identity      a per-VM user: what belongs to the service, or to another VM, is not ours to touch
-//   user          without root, a user namespace: the right to make the namespaces below, and no other
+//   user          without the right to make the namespaces below, a user namespace, which gives it, and no other
 //   mount         an empty, read-only root: there is no file to read, no socket to connect to, no device to open
 //   network       an empty network: nobody to talk to (but with user-mode network, which is made of the host's)
 //   ipc, uts      System V's and POSIX's queues and shared memory of others; the host's name
@@ -166,12 +166,17 @@ static void jail_mount(const struct jail_config *config, struct jail_report *rep
 
 static void jail_namespaces(const struct jail_config *config, struct jail_report *report)
 {
-    if (geteuid() != 0 && !jail_note(report, "user", jail_user_namespace()))
-        return; // none of the others can be had
+    int result = jail_namespace(CLONE_NEWUTS);
+    // Who may not make them, a container's root included, may in a user namespace. But there are no other users in it.
+    if (result == -EPERM && !config->user) {
+        if (!jail_note(report, "user", jail_user_namespace()))
+            return;
+        result = jail_namespace(CLONE_NEWUTS);
+    }
+    jail_note(report, "uts", result);
     if (!config->network)
         jail_note(report, "network", jail_namespace(CLONE_NEWNET));
     jail_note(report, "ipc", jail_namespace(CLONE_NEWIPC));
-    jail_note(report, "uts", jail_namespace(CLONE_NEWUTS));
     jail_mount(config, report);
 }
 
