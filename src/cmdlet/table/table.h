@@ -13,6 +13,7 @@ struct noun {
 extern const struct noun *const table_nouns[]; // NULL past the last
 
 extern const struct noun table_vm;
+extern const struct noun table_vm_work;
 extern const struct noun table_host;
 extern const struct noun table_firmware;
 extern const struct noun table_console;

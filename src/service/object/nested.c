@@ -4,6 +4,7 @@
 
 #include "service/nesting.h"
 #include "service/object/object.h"
+#include "service/power.h"
 
 // What keeps a VM from nesting, in the script's words.
 static struct value *nested_errors(const struct vm_view *view)
@@ -98,7 +99,65 @@ static void nested_status(struct call *call)
     free(vms);
 }
 
+// --- Enable-NestedVm -------------------------------------------------------------------------------------------------
+enum { ENABLE_MEMORY_MIB = 4096 };
+
+// Off, whatever it takes: a saved state goes, a running guest is turned off. False: told.
+static bool enable_off(struct call *call, struct vm *vm, struct vm_record *draft)
+{
+    struct error error;
+    const enum vm_state state = vm_state(vm);
+    if (vm_state_is_off(state))
+        return true;
+    call_say(call, "%s is %s: %s.", draft->name, vm_state_name(state),
+             vm_state_allows(state, VM_ACTION_DISCARD) ? "its saved state is removed" : "it is turned off");
+    if (power_turn_off(vm, draft, &error) == 0)
+        return true;
+    call_failed(call, draft, "turn off", CATEGORY_NOT_SPECIFIED, "OperationFailed", "%s.", error.text);
+    return false;
+}
+
+static void enable_one(struct call *call, struct vm *vm)
+{
+    struct error reason;
+    struct vm_record *draft = call_change(call, vm, "Enable-NestedVm");
+    if (!draft)
+        return;
+    if (nesting_refuses_exposing(draft, &reason)) {
+        call_refuse(call, draft, "Processor", REFUSE_UNSUPPORTED, "%s", reason.text);
+        call_cancel(call, vm, draft);
+        return;
+    }
+    if (!enable_off(call, vm, draft)) {
+        call_cancel(call, vm, draft);
+        return;
+    }
+    draft->expose_virtualization_extensions = true;
+    draft->memory_dynamic = false;
+    for (size_t i = 0; i < draft->adapter_count; i++)
+        draft->adapters[i].mac_spoofing = true;
+    if (draft->memory_startup < (s64)MIB(ENABLE_MEMORY_MIB))
+        call_warning(call, "'%s' has %lld MB of memory; without 4 GB or more, you may not be able to start VMs in it.",
+                     draft->name, (long long)(draft->memory_startup >> 20));
+    if (!call_commit(call, vm, draft))
+        return;
+    struct vm_view view;
+    vm_look(vm, &view);
+    call_put(call, object_of_vm(call->service, &view));
+    vm_view_free(&view);
+}
+
+static void nested_enable(struct call *call)
+{
+    struct vm_list list;
+    call_vms(call, &list);
+    for (size_t i = 0; i < list.count; i++)
+        enable_one(call, list.items[i]);
+    vm_list_free(&list);
+}
+
 const struct handler object_nested[] = {
     {"Get-NestedVirtStatus", nested_status},
+    {"Enable-NestedVm", nested_enable},
     {0},
 };
