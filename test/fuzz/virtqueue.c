@@ -11,15 +11,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_console.h"
+#include "virtio/virtio_mem.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
+#include "virtio/virtio_serial.h"
 
 int LLVMFuzzerInitialize(int *count, char ***arguments);
 int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes);
 
-enum { MEMORY = 1 << 20, RINGS = 0x1000, RING_STRIDE = 0x3000, STEPS = 200, DEVICES = 4 };
+enum { MEMORY = 1 << 20, RINGS = 0x1000, RING_STRIDE = 0x3000, STEPS = 200, DEVICES = 7 };
 enum step {
     STEP_POKE, STEP_DESCRIBE, STEP_INDIRECT, STEP_OFFER, STEP_WORK, STEP_BEGIN, STEP_REGISTER_WRITE, STEP_REGISTER_READ,
     STEP_CONFIG_WRITE, STEP_CONFIG_READ, STEP_ARRIVE, STEP_RING_ONLY, STEP_SAVE,
@@ -35,6 +38,7 @@ struct fuzz {
     struct memory *memory;
     struct disk disk;
     struct console *console;
+    struct channel *channel;
     struct network_port port;
     struct virtio_pci *devices[DEVICES];
     struct virtqueue queue; // for the reader alone
@@ -99,7 +103,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     struct error error = {0};
     char path[64];
     int image = memfd_create("disk", 0);
-    if (!(fuzz->memory = memory_create(MEMORY, &error)) || image < 0 || ftruncate(image, 64 << 10) < 0)
+    if (!(fuzz->memory = memory_create(MEMORY, &error)) || memory_reserve(fuzz->memory, MIB(64), &error) || image < 0 || ftruncate(image, 64 << 10) < 0)
         fail("memory", &error);
     snprintf(path, sizeof path, "/proc/self/fd/%d", image);
     if (disk_open(&fuzz->disk, &(struct disk_config){.path = path}, &error) < 0)
@@ -117,6 +121,12 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     fuzz->devices[1] = virtio_net_create(fuzz->memory, &net, &error);
     fuzz->devices[2] = virtio_console_create(fuzz->memory, &console, &error);
     fuzz->devices[3] = virtio_rng_create(fuzz->memory, &rng, &error);
+    if (!(fuzz->channel = channel_create(&error)))
+        fail("channel", &error);
+    const struct virtio_serial_config serial = {.name = "port", .channel = fuzz->channel};
+    fuzz->devices[4] = virtio_balloon_create(fuzz->memory, &error);
+    fuzz->devices[5] = virtio_mem_create(fuzz->memory, &error);
+    fuzz->devices[6] = virtio_serial_create(fuzz->memory, &serial, &error);
     for (unsigned i = 0; i < DEVICES; i++) {
         if (!fuzz->devices[i])
             fail("device", &error);
@@ -261,6 +271,21 @@ static void poke(struct fuzz *fuzz, struct input *input)
     input->bytes -= bytes;
 }
 
+// What the host asks of the devices that it asks something of.
+static void host_side(struct fuzz *fuzz, struct virtio_pci *pci, struct input *input)
+{
+    u8 bytes[256];
+    if (pci == fuzz->devices[4]) {
+        virtio_balloon_ask(pci, input_take(input, 2) * PAGE_BYTES);
+        virtio_balloon_refresh(pci);
+    } else if (pci == fuzz->devices[5]) {
+        virtio_mem_request(pci, input_take(input, 1) * MIB(1));
+    } else if (pci == fuzz->devices[6]) {
+        channel_read(fuzz->channel, bytes, sizeof bytes);
+        channel_write(fuzz->channel, input->data, input->bytes);
+    }
+}
+
 static void run_step(struct fuzz *fuzz, struct virtio_pci *pci, struct input *input)
 {
     static const u8 widths[] = {1, 2, 4, 8};
@@ -293,6 +318,7 @@ static void run_step(struct fuzz *fuzz, struct virtio_pci *pci, struct input *in
         if (pci == fuzz->devices[1])
             fuzz->port.receive(fuzz->port.adapter, input->data, input->bytes);
         pthread_mutex_unlock(&pci->virtio->lock);
+        host_side(fuzz, pci, input);
         break;
     case STEP_RING_ONLY: run_ring(fuzz, (u16)(1 << variant % 10), (u8)input_take(input, 1)); break;
     case STEP_SAVE: save(pci->virtio, input); break;
