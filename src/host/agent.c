@@ -13,8 +13,8 @@
 #include "host/agent_reply.h"
 #include "host/channel.h"
 
-// Guests under translation in a guest under translation are slow, and a guest that has lost contact for this long is not
-// well, whichever engine it is on.
+// Guests under translation in a guest under translation are slow, and a guest that has lost contact for this long is
+// not well, whichever engine it is on.
 enum { ANSWER_MS = 10000, HEARTBEAT_MS = 5000, SHUTDOWN_MS = 60000, ADDRESSES_EVERY = 3 /* heartbeats */ };
 
 enum { WANT_STOP = 1 << 0, WANT_FORGET = 1 << 1, WANT_SHUTDOWN = 1 << 2, WANT_TIME = 1 << 3 };
@@ -118,8 +118,8 @@ static void agent_shutdown_failed(struct agent *agent)
         agent->events.shutdown_failed(agent->events.context);
 }
 
-// What is asked once contact is made, in this order; then heartbeats, and now and then the addresses, which come late and
-// change.
+// What is asked once contact is made, in this order; then heartbeats, and now and then the addresses, which come late
+// and change.
 static void agent_ask_next(struct agent *agent)
 {
     static const enum agent_question first[] = {AGENT_ASK_INFO, AGENT_ASK_SYSTEM, AGENT_ASK_HOST_NAME,

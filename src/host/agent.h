@@ -1,12 +1,12 @@
 // The host's end of the guest agent: a client of QEMU's guest agent protocol (JSON lines), as `nidus guest-agent` and
-// qemu-guest-agent speak it in the guest, over the port named AGENT_PORT. It is how the host knows that the guest's user
-// space lives (guest-ping), what system it is (guest-get-osinfo), which addresses it has (guest-network-get-interfaces),
-// and how it asks for an orderly shutdown (guest-shutdown).
+// qemu-guest-agent speak it in the guest, over the port named AGENT_PORT. It is how the host knows that the guest's
+// user space lives (guest-ping), what system it is (guest-get-osinfo), which addresses it has
+// (guest-network-get-interfaces), and how it asks for an orderly shutdown (guest-shutdown).
 //
-// The guest is hostile: a line is bounded, a reply that is late, out of turn, or no JSON of the shape that was asked for
-// counts as none, and what is kept of one is cut to its place and cleaned of control characters. One question is under way
-// at a time; contact is made, and after a question without an answer made anew, by a guest-sync with a number that was not
-// used before, so that the remains of an earlier question cannot answer a later one.
+// The guest is hostile: a line is bounded, a reply that is late, out of turn, or no JSON of the shape that was asked
+// for counts as none, and what is kept of one is cut to its place and cleaned of control characters. One question is
+// under way at a time; contact is made, and after a question without an answer made anew, by a guest-sync with a
+// number that was not used before, so that the remains of an earlier question cannot answer a later one.
 //
 // One thread, asleep between heartbeats, and for good while no agent has the port open.
 #pragma once

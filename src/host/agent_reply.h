@@ -1,5 +1,5 @@
-// The words of the guest agent's protocol: requests as lines, and what a guest's answers say. Pure, and the part that reads
-// what a hostile guest wrote.
+// The words of the guest agent's protocol: requests as lines, and what a guest's answers say. Pure, and the part that
+// reads what a hostile guest wrote.
 #pragma once
 
 #include "host/agent.h"
@@ -17,8 +17,8 @@ enum agent_question {
 
 enum { AGENT_LINE = 64 << 10, AGENT_REQUEST = 256 };
 
-// Bytes to lines. A line that is too long is dropped whole; a byte 0xFF, which JSON cannot hold, drops what came before it
-// (guest-sync-delimited).
+// Bytes to lines. A line that is too long is dropped whole; a byte 0xFF, which JSON cannot hold, drops what came
+// before it (guest-sync-delimited).
 struct agent_lines {
     size_t used;
     bool dropping;
@@ -26,7 +26,8 @@ struct agent_lines {
 };
 bool agent_lines_add(struct agent_lines *lines, u8 byte); // true: text[0..used) is a line, until the next call
 
-// The request as a line with its end; `number` is the sync's, the shutdown's enum agent_shutdown, or the time in nanoseconds.
+// The request as a line with its end; `number` is the sync's, the shutdown's enum agent_shutdown, or the time in
+// nanoseconds.
 size_t agent_request(char line[AGENT_REQUEST], enum agent_question question, u64 number);
 
 enum agent_answer {

@@ -16,8 +16,9 @@ enum { CHANNEL_BYTES = 32 << 10 }; // in each direction
 struct channel *channel_create(struct error *error);
 void channel_destroy(struct channel *channel); // no side uses it any more; NULL is allowed
 
-// The device's side. `wake` is called on any thread, with the channel's lock held and perhaps others, when there are bytes
-// for the guest or room for its own: it takes note and returns. NULL: the device is gone, and with it the guest's end.
+// The device's side. `wake` is called on any thread, with the channel's lock held and perhaps others, when there are
+// bytes for the guest or room for its own: it takes note and returns. NULL: the device is gone, and with it the
+// guest's end.
 void channel_attach(struct channel *channel, void (*wake)(void *context), void *context);
 void channel_guest_open(struct channel *channel, bool open); // a program in the guest opened or closed the port
 size_t channel_from_guest(struct channel *channel, const void *bytes, size_t count); // how many there was room for

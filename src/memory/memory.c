@@ -1,6 +1,6 @@
-// See memory.h. Where blocks are never changes after creation, and whether one is present is one atomic flag, so translation
-// needs no lock; the dirty bits are atomic words because vCPU threads and device threads set them while somebody else
-// takes them.
+// See memory.h. Where blocks are never changes after creation, and whether one is present is one atomic flag, so
+// translation needs no lock; the dirty bits are atomic words because vCPU threads and device threads set them while
+// somebody else takes them.
 #include "memory/memory.h"
 
 #include <errno.h>
@@ -111,7 +111,8 @@ int memory_reserve(struct memory *memory, u64 bytes, struct error *error)
                          bytes >> 20, MEMORY_MOST >> 30);
     if (ftruncate(memory->fd, (off_t)(memory->bytes + bytes)))
         return error_set(error, "%lu MiB of guest memory to be added later: memfd: %s", bytes >> 20, strerror(errno));
-    void *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, (off_t)memory->bytes);
+    void *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd,
+                      (off_t)memory->bytes);
     if (host == MAP_FAILED)
         return error_set(error, "%lu MiB of guest memory to be added later cannot be mapped: %s; give the VM a smaller "
                                 "maximum", bytes >> 20, strerror(errno));
@@ -276,8 +277,8 @@ bool memory_fill(struct memory *memory, u64 gpa, u8 value, u64 bytes)
     return true;
 }
 
-// The memfd's bytes, and with them what all mappings show, become holes: entries of soft TLBs stay valid, as they name places
-// in a mapping.
+// The memfd's bytes, and with them what all mappings show, become holes: entries of soft TLBs stay valid, as they
+// name places in a mapping.
 static int memory_punch(struct memory *memory, u64 offset, u64 bytes)
 {
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -404,8 +405,8 @@ int memory_set_plugged(struct memory *memory, const struct memory_plugged *plugg
 {
     unsigned first = memory_first_chunk(memory);
     if (plugged->reserved != memory->reserved)
-        return error_set(error, "%lu MiB can be added to its memory, and %lu MiB to this VM's: give it the same maximum",
-                         plugged->reserved >> 20, memory->reserved >> 20);
+        return error_set(error, "%lu MiB can be added to its memory, and %lu MiB to this VM's: give it the same "
+                                "maximum", plugged->reserved >> 20, memory->reserved >> 20);
     for (unsigned i = 0; i < MEMORY_CHUNKS; i++) {
         u64 bytes = plugged->chunks[i];
         const struct memory_block *block = first + i < memory->blocks ? &memory->block[first + i] : NULL;

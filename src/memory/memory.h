@@ -54,9 +54,9 @@ void memory_detach(struct memory *memory);
 int memory_reserve(struct memory *memory, u64 bytes, struct error *error);
 u64 memory_reserved(const struct memory *memory, u64 *gpa); // how large it is, 0: there is none
 
-// [gpa, gpa+bytes) of the region, whole pages, becomes RAM that reads as zeroes, or ceases to be and goes back to the host.
-// One caller, which never plugs what is plugged nor unplugs what is not; processors and devices run on. -1: that is not in
-// the region, or the engine refuses; nothing has changed.
+// [gpa, gpa+bytes) of the region, whole pages, becomes RAM that reads as zeroes, or ceases to be and goes back to the
+// host. One caller, which never plugs what is plugged nor unplugs what is not; processors and devices run on. -1:
+// that is not in the region, or the engine refuses; nothing has changed.
 int memory_plug(struct memory *memory, u64 gpa, u64 bytes, struct error *error);
 void memory_unplug(struct memory *memory, u64 gpa, u64 bytes);
 
@@ -90,8 +90,9 @@ bool memory_write(struct memory *memory, u64 gpa, const void *from, u64 bytes);
 bool memory_load(struct memory *memory, u64 gpa, const void *from, u64 bytes);
 bool memory_fill(struct memory *memory, u64 gpa, u8 value, u64 bytes);
 
-// The guest does without the contents of [gpa, gpa+bytes), whole pages of RAM: they read as zeroes from now on, and the host
-// has its pages back until they are touched again. Any thread. -1 if that is no RAM of one block, or the host refuses.
+// The guest does without the contents of [gpa, gpa+bytes), whole pages of RAM: they read as zeroes from now on, and
+// the host has its pages back until they are touched again. Any thread. -1 if that is no RAM of one block, or the
+// host refuses.
 int memory_release(struct memory *memory, u64 gpa, u64 bytes);
 
 // Back to zeroes, and the host gets its pages back. Only while no vCPU runs.

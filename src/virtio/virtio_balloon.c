@@ -1,7 +1,8 @@
 // See virtio_balloon.h. Section numbers are those of VIRTIO 1.2.
 //
-// What the guest gives is released at once and touched no more than any other page: it stays RAM, so a guest that uses it
-// without taking it back gets zeroes and its page, and harms nobody. That is why MUST_TELL_HOST is not offered.
+// What the guest gives is released at once and touched no more than any other page: it stays RAM, so a guest that
+// uses it without taking it back gets zeroes and its page, and harms nobody. That is why MUST_TELL_HOST is not
+// offered.
 #include "virtio/virtio_balloon.h"
 
 #include <assert.h>
@@ -12,8 +13,8 @@
 #define BALLOON_F_DEFLATE_ON_OOM ((u64)1 << 2)
 #define BALLOON_F_REPORTING ((u64)1 << 5)
 
-// 5.5.2 numbers the queues as if all features were there; Linux leaves no gap for the queue of free page hints, which is not
-// offered here, so reports may come on the fourth queue or on the fifth.
+// 5.5.2 numbers the queues as if all features were there; Linux leaves no gap for the queue of free page hints, which
+// is not offered here, so reports may come on the fourth queue or on the fifth.
 enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATISTICS, QUEUE_REPORT, QUEUE_REPORT_AS_NUMBERED, BALLOON_QUEUES };
 enum { BALLOON_QUEUE_SIZE = 128, BALLOON_NUMBERS = 16384 /* in one chain, at most */, BALLOON_STATISTICS = 64 };
 enum { STATISTIC_FREE = 4, STATISTIC_TOTAL = 5, STATISTIC_AVAILABLE = 6 };
@@ -36,8 +37,8 @@ struct virtio_balloon {
     struct virtio_pci pci;
     struct balloon_configuration configuration;
     bool asked;   // the target changed: the driver is to be told
-    bool refresh; // the chain at the head of the statistics queue has been read: it goes back when somebody wants another
-    bool expected; // ... and went back: the next one is news
+    bool refresh;  // somebody wants new statistics
+    bool expected; // the driver has its buffer for statistics: the next that comes is news
     u64 reports;
     u64 total, free, available;
     unsigned every; // milliseconds, 0: only on request
@@ -137,15 +138,16 @@ static void balloon_pages(struct virtio_balloon *balloon, unsigned number)
 
 // --- Statistics ---
 
-// They come in a buffer that the driver fills when it gets it back (5.5.6.3). So one always waits in the queue: it is read
-// when it comes, left there, and returned when there is use for fresh ones.
+// They come in a buffer that the driver fills when it gets it back (5.5.6.3). So one always waits in the queue: it is
+// read when it comes, left there, and returned when there is use for fresh ones.
 
 static void balloon_read_statistics(struct virtio_balloon *balloon)
 {
     balloon->total = balloon->free = balloon->available = 0;
     for (unsigned i = 0; i < BALLOON_STATISTICS; i++) {
         struct balloon_statistic statistic;
-        if (virtqueue_chain_read(&balloon->chain, i * sizeof statistic, &statistic, sizeof statistic) < sizeof statistic)
+        size_t bytes = virtqueue_chain_read(&balloon->chain, i * sizeof statistic, &statistic, sizeof statistic);
+        if (bytes < sizeof statistic)
             break;
         switch (statistic.tag) {
         case STATISTIC_FREE: balloon->free = statistic.value; break;

@@ -1,6 +1,7 @@
-// The memory balloon (VIRTIO 1.2, section 5.5): the guest is asked for pages and says which it does without, and the host has
-// them until the guest takes them back. The same device reports pages that are free anyway (5.5.6.7), and what the guest's
-// memory is used for (5.5.6.3). It gives way before the guest's system has to end programs (DEFLATE_ON_OOM).
+// The memory balloon (VIRTIO 1.2, section 5.5): the guest is asked for pages and says which it does without, and the
+// host has them until the guest takes them back. The same device reports pages that are free anyway (5.5.6.7), and
+// what the guest's memory is used for (5.5.6.3). It gives way before the guest's system has to end programs
+// (DEFLATE_ON_OOM).
 #pragma once
 
 #include "virtio/virtio_pci.h"

@@ -1,6 +1,7 @@
 // See virtio_mem.h. Section numbers are those of VIRTIO 1.2.
 //
-// Which blocks are plugged is a bitmap of fixed size, so that it is state like any other; large regions have larger blocks.
+// Which blocks are plugged is a bitmap of fixed size, so that it is state like any other; large regions have larger
+// blocks.
 #include "virtio/virtio_mem.h"
 
 #include <assert.h>
@@ -51,7 +52,10 @@ struct virtio_mem {
 
 static struct virtio_mem *mem_of(struct virtio *virtio) { return CONTAINER_OF(virtio, struct virtio_mem, virtio); }
 
-static bool mem_is_plugged(const struct virtio_mem *mem, u64 block) { return mem->plugged[block / 64] >> block % 64 & 1; }
+static bool mem_is_plugged(const struct virtio_mem *mem, u64 block)
+{
+    return mem->plugged[block / 64] >> block % 64 & 1;
+}
 
 // How many of `count` blocks are plugged.
 static u64 mem_count(const struct virtio_mem *mem, u64 first, u64 count)
@@ -255,8 +259,8 @@ struct virtio_pci *virtio_mem_create(struct memory *memory, struct error *error)
 {
     u64 address, region = memory_reserved(memory, &address), block = virtio_mem_block(region);
     if (!region || region % block) {
-        error_set(error, "virtio mem: the memory that can be added (%lu MiB) must be a multiple of %lu MiB", region >> 20,
-                  block >> 20);
+        error_set(error, "virtio mem: the memory that can be added (%lu MiB) must be a multiple of %lu MiB",
+                  region >> 20, block >> 20);
         return NULL;
     }
     struct virtio_mem *mem = calloc(1, sizeof *mem);

@@ -1,6 +1,6 @@
-// The memory device (VIRTIO 1.2, section 5.15): a region of guest-physical memory whose blocks the guest plugs and unplugs
-// when the host asks it to grow or shrink. The region is the one that memory_reserve set aside; what is plugged is RAM
-// (memory_plug), the rest does not exist, for processors and devices alike.
+// The memory device (VIRTIO 1.2, section 5.15): a region of guest-physical memory whose blocks the guest plugs and
+// unplugs when the host asks it to grow or shrink. The region is the one that memory_reserve set aside; what is
+// plugged is RAM (memory_plug), the rest does not exist, for processors and devices alike.
 #pragma once
 
 #include "virtio/virtio_pci.h"
@@ -25,6 +25,6 @@ u64 virtio_mem_block(u64 region); // the block size for a region of so many byte
 void virtio_mem_request(struct virtio_pci *pci, u64 bytes);
 void virtio_mem_get(struct virtio_pci *pci, struct virtio_mem_status *status);
 
-// Before virtio_start. `changed` is called after the guest plugged or unplugged something, on the device's thread with no
-// lock held.
+// Before virtio_start. `changed` is called after the guest plugged or unplugged something, on the device's thread
+// with no lock held.
 void virtio_mem_listen(struct virtio_pci *pci, void (*changed)(void *context), void *context);

@@ -1,8 +1,8 @@
 // See virtio_serial.h. Section numbers are those of VIRTIO 1.2.
 //
-// There is one port, number 1: port 0 is a console where there is one, and drivers know that. Its queues are there, as the
-// numbering wants them, and unused. What is to be said to the driver is a set of flags, not a list, so that a driver that
-// asks and does not listen costs nothing.
+// There is one port, number 1: port 0 is a console where there is one, and drivers know that. Its queues are there,
+// as the numbering wants them, and unused. What is to be said to the driver is a set of flags, not a list, so that a
+// driver that asks and does not listen costs nothing.
 #include "virtio/virtio_serial.h"
 
 #include <assert.h>

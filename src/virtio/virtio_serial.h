@@ -1,8 +1,8 @@
-// The console device in its other shape (VIRTIO 1.2, section 5.3, with MULTIPORT): no console, but named ports, each a byte
-// stream between a program in the guest (/dev/virtio-ports/NAME) and a channel of the host's.
+// The console device in its other shape (VIRTIO 1.2, section 5.3, with MULTIPORT): no console, but named ports, each
+// a byte stream between a program in the guest (/dev/virtio-ports/NAME) and a channel of the host's.
 //
-// Consoles stay with virtio_console: with MULTIPORT a terminal's size travels in a message whose two numbers Linux reads in
-// one order up to 6.15 and in the other one since, while without it all read the same configuration.
+// Consoles stay with virtio_console: with MULTIPORT a terminal's size travels in a message whose two numbers Linux
+// reads in one order up to 6.15 and in the other one since, while without it all read the same configuration.
 #pragma once
 
 #include "host/channel.h"

@@ -1,6 +1,6 @@
-// What a VM has of the host, and keeps over its resets: the console, the disks with their locks, the client of the guest's
-// agent, and how much memory it shall have. A guest that reboots must not lose the terminal, nor the disk to another VM that
-// waits for its lock.
+// What a VM has of the host, and keeps over its resets: the console, the disks with their locks, the client of the
+// guest's agent, and how much memory it shall have. A guest that reboots must not lose the terminal, nor the disk to
+// another VM that waits for its lock.
 #pragma once
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-// See memory_control.h. What the guest says decides only about its own memory: a guest that lies about its demand gets at
-// most the maximum of the policy, and one that lies about its balloon has pages that it was given anyway.
+// See memory_control.h. What the guest says decides only about its own memory: a guest that lies about its demand
+// gets at most the maximum of the policy, and one that lies about its balloon has pages that it was given anyway.
 //
 // The lock is taken before the devices' own; they call back without theirs.
 #include "worker/memory_control.h"
@@ -10,9 +10,9 @@
 #include "virtio/virtio_balloon.h"
 #include "virtio/virtio_mem.h"
 
-// Growing is done at once, as a guest that waits for memory is slow or ends programs; shrinking by a part of what there is
-// to spare a report, so that a program that lets go of memory for a moment finds it still there, and not at all for less
-// than a little, which would keep the guest's page cache moving for nothing.
+// Growing is done at once, as a guest that waits for memory is slow or ends programs; shrinking by a part of what
+// there is to spare a report, so that a program that lets go of memory for a moment finds it still there, and not at
+// all for less than a little, which would keep the guest's page cache moving for nothing.
 enum { REPORTS_MS = 1000, SHRINK_PART = 4 };
 #define SHRINK_LEAST MIB(16)
 
@@ -78,8 +78,8 @@ static void memory_control_reported(void *context)
     pthread_mutex_unlock(&control->lock);
 }
 
-struct memory_control *memory_control_create(u64 startup, u64 most, struct virtio_pci *balloon, struct virtio_pci *hotplug,
-                                             struct error *error)
+struct memory_control *memory_control_create(u64 startup, u64 most, struct virtio_pci *balloon,
+                                             struct virtio_pci *hotplug, struct error *error)
 {
     struct memory_control *control = calloc(1, sizeof *control);
     if (!control) {
@@ -107,12 +107,12 @@ void memory_control_destroy(struct memory_control *control)
 int memory_control_set(struct memory_control *control, const struct memory_policy *policy, struct error *error)
 {
     if (policy->minimum > policy->maximum || policy->minimum < MEMORY_LEAST || policy->buffer > 2000)
-        return error_set(error, "memory from %lu to %lu MiB with a buffer of %u %%: the minimum must be at least 1 MiB and "
-                                "not above the maximum, and the buffer at most 2000 %%",
+        return error_set(error, "memory from %lu to %lu MiB with a buffer of %u %%: the minimum must be at least 1 MiB "
+                                "and not above the maximum, and the buffer at most 2000 %%",
                          policy->minimum >> 20, policy->maximum >> 20, policy->buffer);
     if (policy->maximum > control->most)
-        return error_set(error, "%lu MiB of memory are more than the %lu MiB that this VM can have while it runs: turn it "
-                                "off, and start it with more", policy->maximum >> 20, control->most >> 20);
+        return error_set(error, "%lu MiB of memory are more than the %lu MiB that this VM can have while it runs: turn "
+                                "it off, and start it with more", policy->maximum >> 20, control->most >> 20);
     pthread_mutex_lock(&control->lock);
     struct memory_status status;
     bool dynamic = policy->minimum < policy->maximum;

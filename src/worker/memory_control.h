@@ -1,10 +1,11 @@
-// How much memory a VM has while it runs: one number, the target, made true by two devices. Below the startup memory the
-// balloon takes pages from the guest; above it virtio-mem gives the guest blocks, up to the most that was reserved when the
-// VM was created. The guest's drivers carry it out when they can, so `assigned` follows the target in its own time.
+// How much memory a VM has while it runs: one number, the target, made true by two devices. Below the startup memory
+// the balloon takes pages from the guest; above it virtio-mem gives the guest blocks, up to the most that was
+// reserved when the VM was created. The guest's drivers carry it out when they can, so `assigned` follows the target
+// in its own time.
 //
-// A policy says what the target is. With minimum = maximum it is that number. Otherwise memory is dynamic: the target is
-// what the guest needs (its demand) and `buffer` percent of it besides, between the two. The guest's statistics are then
-// read once a second; an idle VM with fixed memory is left alone.
+// A policy says what the target is. With minimum = maximum it is that number. Otherwise memory is dynamic: the target
+// is what the guest needs (its demand) and `buffer` percent of it besides, between the two. The guest's statistics
+// are then read once a second; an idle VM with fixed memory is left alone.
 #pragma once
 
 #include "base/error.h"
@@ -31,8 +32,8 @@ struct memory_status {
 
 // For vm_devices.c. The functions are attached to the board by their creator, and outlive this. `hotplug` is NULL where
 // `most` is `startup`.
-struct memory_control *memory_control_create(u64 startup, u64 most, struct virtio_pci *balloon, struct virtio_pci *hotplug,
-                                             struct error *error);
+struct memory_control *memory_control_create(u64 startup, u64 most, struct virtio_pci *balloon,
+                                             struct virtio_pci *hotplug, struct error *error);
 void memory_control_destroy(struct memory_control *control); // after the devices were stopped; NULL is allowed
 
 // Any thread. -1, with nothing changed: the policy makes no sense, or asks for more than `most`.

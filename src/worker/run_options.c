@@ -112,7 +112,8 @@ static int run_take_memory(struct run_options *options, const char *value, struc
         if (run_memory_setting(options, setting, error))
             return -1;
     if (options->memory_minimum > options->memory_bytes || options->memory_maximum < options->memory_bytes)
-        return error_set(error, "--memory %s: a VM starts with no less than its minimum and no more than its maximum", value);
+        return error_set(error, "--memory %s: a VM starts with no less than its minimum and no more than its maximum",
+                         value);
     return 0;
 }
 
@@ -296,8 +297,8 @@ static const struct run_option run_options[] = {
      run_take_initrd},
     {"--append", "TEXT", "the kernel's command line", run_take_append},
     {"--cpus", "N", "processors, 1 to 64 (default 1)", run_take_cpus},
-    {"--memory", "SIZE[,min=SIZE][,max=SIZE]", "memory, such as 512M (default 1G); with min or max, what the guest needs",
-     run_take_memory},
+    {"--memory", "SIZE[,min=SIZE][,max=SIZE]",
+     "memory, such as 512M (default 1G); with min or max, what the guest needs", run_take_memory},
     {"--disk", "FILE[,format=NAME][,readonly]", "a disk: raw, qcow2, vhdx, vpc (VHD), by name or given; up to 8 times",
      run_take_disk},
     {"--net", "none|user", "network adapter: none, or behind the host's own network (default none)", run_take_net},

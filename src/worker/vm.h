@@ -77,8 +77,8 @@ int vm_save_file(struct vm *vm, const char *path, struct error *error);
 struct memory_policy;
 int vm_set_memory(struct vm *vm, const struct memory_policy *policy, struct error *error);
 
-// Any thread. Asks the guest to end in good order: by its agent where one answers, otherwise, or when that has no effect, by
-// the power button. Says which was tried first.
+// Any thread. Asks the guest to end in good order: by its agent where one answers, otherwise, or when that has no
+// effect, by the power button. Says which was tried first.
 enum vm_shutdown { VM_SHUTDOWN_AGENT, VM_SHUTDOWN_POWER_BUTTON };
 enum vm_shutdown vm_shutdown(struct vm *vm);
 

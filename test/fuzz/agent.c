@@ -1,5 +1,5 @@
-// What a guest's agent says to the host, and what a host says to the agent: bytes to lines, lines to answers. The first byte
-// picks the side and the question.
+// What a guest's agent says to the host, and what a host says to the agent: bytes to lines, lines to answers. The
+// first byte picks the side and the question.
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -255,7 +255,7 @@ static void save(struct virtio *virtio, struct input *input)
 {
     struct virtio_state state;
     virtio_save(virtio, &state);
-    u8 at = (u8)input_take(input, 1);
+    u16 at = (u16)input_take(input, 2);
     if (at < sizeof state)
         ((u8 *)&state)[at] ^= (u8)input_take(input, 1);
     virtio_restore(virtio, &state, NULL);

@@ -62,7 +62,7 @@ static void fail(const char *file, int line, const char *text)
     do {                                                                                                               \
         u64 until_ = now_s() + PATIENCE_S;                                                                             \
         while (!(condition)) {                                                                                         \
-            CHECK(now_s() < until_ && #condition);                                                                           \
+            CHECK(now_s() < until_ && #condition);                                                                     \
             poll(NULL, 0, 50);                                                                                         \
         }                                                                                                              \
     } while (0)
@@ -184,8 +184,8 @@ static bool power_on(struct live *live)
     snprintf(console, sizeof console, "socket:%s", live->path);
     snprintf(kernel, sizeof kernel, "%s/vmlinuz", guest_directory);
     snprintf(initrd, sizeof initrd, "%s/initramfs", guest_directory);
-    char *words[] = {"run", "--engine", "soft", "--memory", "384M,max=896M", "--cpus", "2", "--name", "live", "--kernel",
-                     kernel, "--initrd", initrd, "--append", append, "--console", console};
+    char *words[] = {"run", "--engine", "soft", "--memory", "384M,max=896M", "--cpus", "2", "--name", "live",
+                     "--kernel", kernel, "--initrd", initrd, "--append", append, "--console", console};
     CHECK(read_append(append, sizeof append));
     if (run_options_parse(&live->options, ARRAY_SIZE(words), words, &error) || start(live, &error)) {
         fail(__FILE__, __LINE__, error.text);

@@ -29,8 +29,8 @@ static void test_replies(void **state)
     assert_int_equal(reads("{\"error\": 1}", AGENT_ASK_PING, &status), AGENT_ANSWER_NONE);
     assert_int_equal(reads("[[[[", AGENT_ASK_PING, &status), AGENT_ANSWER_NONE);
     assert_int_equal(reads("", AGENT_ASK_PING, &status), AGENT_ANSWER_NONE);
-    assert_int_equal(reads("{\"return\": {\"pretty-name\": \"A\\u0007B\", \"kernel-release\": 5}}", AGENT_ASK_SYSTEM, &status),
-                     AGENT_ANSWER_YES);
+    const char *system = "{\"return\": {\"pretty-name\": \"A\\u0007B\", \"kernel-release\": 5}}";
+    assert_int_equal(reads(system, AGENT_ASK_SYSTEM, &status), AGENT_ANSWER_YES);
     assert_string_equal(status.system, "A?B");
     assert_string_equal(status.kernel, "");
     char line[512], name[300];
@@ -47,7 +47,8 @@ static void test_addresses(void **state)
     (void)state;
     struct agent_status status = {0};
     const char *line = "{\"return\": [{\"name\": \"lo\", \"ip-addresses\": [{\"ip-address\": \"127.0.0.1\"}]}, 5, {},"
-                       "{\"name\": \"eth0\", \"ip-addresses\": [{\"ip-address\": \"10.0.2.15\"}, {\"ip-address\": \"; rm\"},"
+                       "{\"name\": \"eth0\", \"ip-addresses\": [{\"ip-address\": \"10.0.2.15\"},"
+                       "{\"ip-address\": \"; rm\"},"
                        "{\"ip-address\": \"fe80::1\"}]}]}";
     assert_int_equal(reads(line, AGENT_ASK_INTERFACES, &status), AGENT_ANSWER_YES);
     assert_string_equal(status.addresses, "10.0.2.15 fe80::1");
@@ -191,7 +192,8 @@ static void wait_for(struct guest *guest, struct agent *agent, enum agent_heartb
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 30;
     pthread_mutex_lock(&guest->lock);
-    while (agent_get(agent, &status), status.heartbeat != heartbeat || guest->failures < failures || (system && !*status.kernel))
+    while (agent_get(agent, &status), status.heartbeat != heartbeat || guest->failures < failures ||
+                                          (system && !*status.kernel))
         assert_int_equal(pthread_cond_timedwait(&guest->changed, &guest->lock, &until), 0);
     pthread_mutex_unlock(&guest->lock);
 }

@@ -121,8 +121,8 @@ static int kvm_vcpu_create(struct engine_vm *vm, unsigned id, struct engine_vcpu
 
 static struct kvm_run *kvm_vcpu_run_area(struct engine_vcpu *vcpu) { return vcpu->run; }
 
-// -EAGAIN is a processor that waited for INIT/SIPI and got it: nothing a caller could do but enter again. Nor need it know
-// of an interruption that was not a kick, but a question after the nested state.
+// -EAGAIN is a processor that waited for INIT/SIPI and got it: nothing a caller could do but enter again. Nor need it
+// know of an interruption that was not a kick, but a question after the nested state.
 static int kvm_vcpu_run(struct engine_vcpu *vcpu)
 {
     int result;

@@ -1,9 +1,9 @@
-// Whether hypervisors run in the VM. KVM tells of a vCPU's nested state only its own thread may wait for, because it holds
-// the vCPU while the guest runs: so whoever asks leaves a question and a signal, and each vCPU's thread answers it on its
-// way back into the guest. A vCPU that is outside KVM_RUN for long (paused) keeps its last answer.
+// Whether hypervisors run in the VM. KVM tells of a vCPU's nested state only its own thread may wait for, because it
+// holds the vCPU while the guest runs: so whoever asks leaves a question and a signal, and each vCPU's thread answers
+// it on its way back into the guest. A vCPU that is outside KVM_RUN for long (paused) keeps its last answer.
 //
-// A signal that arrives just before KVM_RUN is lost, but then the question is found by the next entry: exits are frequent
-// where hypervisors run.
+// A signal that arrives just before KVM_RUN is lost, but then the question is found by the next entry: exits are
+// frequent where hypervisors run.
 #include <sys/ioctl.h>
 
 #include "engine/kvm/kvm.h"
