@@ -1,7 +1,9 @@
 // What the service may ask of a worker. `status` is answered on the thread that reads it; the rest waits for the thread
 // that lives the VM, which does one after the other.
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/memory_control.h"
@@ -136,6 +138,16 @@ static int worker_enqueue(struct worker *worker, struct control_ticket ticket, c
     return room ? 0 : -1;
 }
 
+// A library may have words for everything a guest does wrong, and standard error is a file of the host's: it begins anew
+// when it has grown long. It is appended to, so what comes next is at its start.
+static void worker_bound_log(void)
+{
+    struct stat status;
+    if (!fstat(STDERR_FILENO, &status) && S_ISREG(status.st_mode) && status.st_size > WORKER_LOG_MOST &&
+        ftruncate(STDERR_FILENO, 0) == 0)
+        fprintf(stderr, "nidus: (%lld bytes were here)\n", (long long)status.st_size);
+}
+
 // The server may be faster than worker->server is set.
 void worker_on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *name,
                        const json_t *message)
@@ -144,6 +156,7 @@ void worker_on_command(void *context, struct control_server *server, struct cont
     struct error error;
     if (!strcmp(name, "status")) {
         struct control_status status;
+        worker_bound_log();
         worker_get_status(worker, &status);
         control_server_answer(server, ticket, control_status_write(&status), NULL);
         worker_tell_nested(worker);

@@ -11,7 +11,7 @@
 
 struct json_t;
 
-enum { WORKER_COMMANDS = 16 /* that wait */ };
+enum { WORKER_COMMANDS = 16 /* that wait */, WORKER_LOG_MOST = 1 << 20 /* bytes, when next asked */ };
 
 struct worker_request {
     struct control_ticket ticket;

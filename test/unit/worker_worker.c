@@ -287,6 +287,21 @@ static void runs_and_is_asked(void **state)
     expect_ended_file(fixture, "command");
 }
 
+// What it wrote to standard error begins anew when it has grown long.
+static void bounds_its_log(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stat log;
+    launch(fixture, sleeps, sizeof sleeps);
+    expect_event(fixture, "state", "state", "running");
+    assert_int_equal(truncate(path_of(fixture, "worker.log"), (2 << 20)), 0);
+    status_of(fixture);
+    assert_int_equal(stat(path_of(fixture, "worker.log"), &log), 0);
+    assert_true(log.st_size > 0 && log.st_size < 1000);
+    tell(fixture, "end");
+    assert_int_equal(reap(fixture), STATUS_ENDED);
+}
+
 static void pauses(void **state)
 {
     struct fixture *fixture = *state;
@@ -495,6 +510,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(runs_and_is_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(bounds_its_log, setup, teardown),
         cmocka_unit_test_setup_teardown(pauses, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_by_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(outlives_the_service, setup, teardown),
