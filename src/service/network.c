@@ -249,14 +249,3 @@ bool network_mac_owner(struct service *service, const char *mac, const char *exc
     free(vms);
     return search.any;
 }
-
-void network_port_counters(struct service *service, const char *adapter_id, struct network_counters *counters)
-{
-    (void)service, (void)adapter_id;
-    *counters = (struct network_counters){0};
-}
-
-void network_vm_changed(struct service *service, struct vm *vm)
-{
-    (void)service, (void)vm;
-}

@@ -1,5 +1,5 @@
 // What is kept of the network besides adapters: switches, the host's addresses on them, NATs and their port mappings,
-// name servers; and the one place from which the switches' processes are told that something changed.
+// name servers.
 //
 // All functions: any thread. What they fill in is a copy; texts are owned by it.
 #pragma once
@@ -46,12 +46,6 @@ struct network_dns {
     char *servers; // with blanks between
 };
 
-struct network_counters {
-    u64 frames_sent, bytes_sent, frames_received, bytes_received;
-    u64 dropped, dropped_spoofed;
-    char last_spoofed[13]; // "" if there was none
-};
-
 void network_switch_copy(struct network_switch *to, const struct network_switch *from);
 void network_switch_free(struct network_switch *network);
 void network_address_free(struct network_address *address);
@@ -92,7 +86,3 @@ int network_switch_renamed(struct service *service, const char *from, const char
 bool network_mac_owner(struct service *service, const char *mac, const char *except, char *owner, size_t bytes);
 // Whether one of the host's own adapters on switches has it.
 bool network_host_has_mac(struct service *service, const char *mac);
-
-void network_port_counters(struct service *service, const char *adapter_id, struct network_counters *counters);
-// A VM's adapters were changed: the switches are told, if it runs.
-void network_vm_changed(struct service *service, struct vm *vm);

@@ -15,17 +15,6 @@ static const char *on_off(bool on)
     return on ? "On" : "Off";
 }
 
-static void put_counters(struct value *object, const struct network_counters *counters)
-{
-    value_put(object, "DroppedFrames", value_int((s64)counters->dropped));
-    value_put(object, "DroppedSpoofedFrames", value_int((s64)counters->dropped_spoofed));
-    value_put(object, "LastSpoofedAddress", value_string(counters->last_spoofed));
-    value_put(object, "FramesSent", value_int((s64)counters->frames_sent));
-    value_put(object, "FramesReceived", value_int((s64)counters->frames_received));
-    value_put(object, "BytesSent", value_int((s64)counters->bytes_sent));
-    value_put(object, "BytesReceived", value_int((s64)counters->bytes_received));
-}
-
 static void put_rules(struct value *object, const struct vm_adapter *adapter)
 {
     value_put(object, "MacAddressSpoofing", value_string(on_off(adapter->mac_spoofing)));
@@ -63,10 +52,8 @@ static struct value *words(const char *text)
 
 struct value *adapter_object(struct call *call, const struct vm_view *view, const struct vm_adapter *adapter)
 {
-    struct network_counters counters;
     struct network_switch network;
     const bool connected = adapter->switch_name && network_switch_find(call->service, adapter->switch_name, &network);
-    network_port_counters(call->service, adapter->id, &counters);
     struct value *object = call_part(call, "VMNetworkAdapter", &view->record, adapter->id);
     value_put(object, "Name", value_string(adapter->name));
     value_put(object, "IsManagementOs", value_bool(false));
@@ -75,7 +62,6 @@ struct value *adapter_object(struct call *call, const struct vm_view *view, cons
     value_put(object, "Connected", value_bool(connected));
     value_put(object, "MacAddress", value_string(adapter->mac ? adapter->mac : "000000000000"));
     value_put(object, "DynamicMacAddressEnabled", value_bool(adapter->dynamic_mac));
-    put_counters(object, &counters);
     put_rules(object, adapter);
     struct value *status = value_array();
     if (view->state == VM_STATE_RUNNING)
@@ -276,10 +262,8 @@ void adapter_each(struct call *call, const char *operation, const char *name_par
         }
         if (!good || adapter_none(call, draft, name_parameter, changed)) {
             call_cancel(call, vm, draft);
-        } else if (call_commit(call, vm, draft)) {
-            network_vm_changed(call->service, vm);
-            if (call_switch(call, "Passthru"))
-                adapter_get_of_vms(call, vm);
+        } else if (call_commit(call, vm, draft) && call_switch(call, "Passthru")) {
+            adapter_get_of_vms(call, vm);
         }
     }
     vm_list_free(&list);
