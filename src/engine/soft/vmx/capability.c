@@ -1,4 +1,4 @@
-// The capability MSRs: what a hypervisor in the VM is told that it may use. What is not implemented is not in here.
+// The capability MSRs: what a hypervisor in the VM is told that it may use. It names only what this CPU does.
 #include "engine/soft/cpuid.h"
 #include "engine/soft/vmx/control.h"
 
