@@ -7,7 +7,7 @@
 #include "engine/soft/opcode_variant.h"
 #include "random.h"
 
-enum { TRIES = 20000, INSN_BYTES = 15 };
+enum { TRIES = 20000, INSN_BYTES = 15, LOOP_PERCENT = 15, LOOP_LEAST = 60, LOOP_MOST = 200 /* rounds */ };
 
 struct maker {
     struct random random;
@@ -16,6 +16,7 @@ struct maker {
     ZydisDecoder decoder;
     u32 fixed;  // registers that earlier instructions' operands depend on
     u32 pinned; // registers that must stay as they are
+    u32 written; // registers that the instructions change
     bool x87;   // there has been an x87 instruction,
     bool branches; // a branch
 };
@@ -503,6 +504,66 @@ static void bend(struct maker *m, const ZydisDecodedInstruction *insn, const Zyd
         }
 }
 
+// ---- loops ----
+
+static void note_written(struct maker *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+{
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        if (operand[i].type != ZYDIS_OPERAND_TYPE_REGISTER || !(operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            continue;
+        ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, operand[i].reg.value);
+        unsigned number = gpr_number(whole);
+        if (number < 16)
+            m->written |= 1u << number;
+    }
+}
+
+// Whether an instruction reads flags that no manual defines at the end of the round before.
+static bool reads_undefined(struct maker *m)
+{
+    const struct test *test = m->test;
+    ZydisDecodedInstruction insn;
+    for (unsigned at = 0; at < test->length; at += insn.length) {
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&m->decoder, NULL, test->bytes + at, test->length - at, &insn)))
+            return true;
+        if (insn.cpu_flags && insn.cpu_flags->tested & test->undefined_once)
+            return true;
+    }
+    return false;
+}
+
+static void add_bytes(struct test *test, const u8 *bytes, unsigned count)
+{
+    memcpy(test->bytes + test->length, bytes, count);
+    test->length += count;
+    test->insns++;
+}
+
+// Makes the case the body of a loop, long enough to be translated as one: registers that addresses are made of walk, and
+// one that nothing else changes counts the rounds.
+static void add_loop(struct maker *m)
+{
+    static const s8 steps[] = {1, 2, 4, 8, 16, 64, -1, -4, -8, -32};
+    struct random *r = &m->random;
+    struct test *test = m->test;
+    u32 candidates = 0xffff & ~(m->written | m->fixed | m->pinned | 1u << 4);
+    // What XSAVEOPT writes depends on what went before.
+    if (!candidates || m->x87 || m->pinned || test->pointers || reads_undefined(m))
+        return;
+    unsigned counter = random_below(r, 16);
+    while (!(candidates >> counter & 1))
+        counter = (counter + 1) % 16;
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (m->fixed >> reg & 1 && random_percent(r, 60) && test->length + 16 <= CASE_CODE)
+            add_bytes(test, (u8[]){0x48 | reg >> 3, 0x83, 0xc0 | (reg & 7), (u8)steps[random_below(r, sizeof steps)]}, 4);
+    if (test->length + 12 > CASE_CODE)
+        return;
+    test->before.gpr[counter] = LOOP_LEAST + random_below(r, LOOP_MOST - LOOP_LEAST);
+    add_bytes(test, (u8[]){0x48 | counter >> 3, 0xff, 0xc8 | (counter & 7)}, 3);
+    add_bytes(test, (u8[]){0x75, (u8)-(int)(test->length + 2)}, 2);
+    test->undefined |= test->undefined_once;
+}
+
 // ---- cases ----
 
 static bool add_insn(struct maker *m)
@@ -534,6 +595,7 @@ static bool add_insn(struct maker *m)
                insn.mnemonic == ZYDIS_MNEMONIC_XRSTOR || insn.mnemonic == ZYDIS_MNEMONIC_XRSTOR64;
         m->branches |= insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
         m->x87 = x87;
+        note_written(m, &insn, operand);
         test->length += insn.length;
         test->insns++;
         return true;
@@ -572,6 +634,8 @@ void generate_test(struct test *test, const struct options *options, u64 number,
     unsigned count = 1 + random_below(r, options->insns);
     while (count-- && add_insn(&m) && !test->pointers) // which nobody may read back
         ;
+    if (test->bits == 64 && random_percent(r, LOOP_PERCENT))
+        add_loop(&m);
     if (m.branches) // which may lead around what defines them again
         test->undefined |= test->undefined_once;
     if (options->paravirtual)

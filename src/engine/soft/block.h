@@ -34,6 +34,7 @@ struct translation;
 #define MODE_STEP (1ull << 11)      // one instruction a block (EFLAGS.TF, breakpoints)
 #define MODE_FWAIT_NM (1ull << 12)  // CR0.MP and TS: WAIT is #NM
 #define MODE_PLAIN (1ull << 15)     // no spans (span.c)
+#define MODE_LOOP (1ull << 16)      // several rounds of a loop (loop.c)
 #define MODE_PROTECTED (1ull << 13) // not real or virtual-8086 mode: VEX decodes
 
 enum exit_kind {
@@ -57,6 +58,8 @@ struct block_exit {
     s32 offset;                // target's RIP relative to code_base
     bool flags_live;
     bool plain;                // its target is in MODE_PLAIN
+    bool loop;                 // its target is where its block begins, and in MODE_LOOP once
+    _Atomic u8 passes;         // so many have gone this way
 };
 
 // Where a host instruction came from: for faults taken on the host, which happen between sites.

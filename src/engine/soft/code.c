@@ -11,7 +11,7 @@
 #include "engine/soft/trace.h"
 #include "engine/soft/world.h"
 
-enum { LONGEST_INSN = 15, CODE_RESERVE = 64 << 10 };
+enum { LONGEST_INSN = 15, CODE_RESERVE = 64 << 10, CODE_LOOP_HOT = 64 /* rounds, after which a loop is worth MODE_LOOP */ };
 
 static void *reserve(size_t bytes)
 {
@@ -336,7 +336,11 @@ const u8 *code_link(struct cpu *cpu, u32 exit_id)
     cpu->rip = cpu->code_base + (u64)(s64)exit->offset;
     if (!cpu_code64(cpu))
         cpu->rip = (u32)cpu->rip;
-    struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word | (exit->plain ? MODE_PLAIN : 0));
+    bool loop = exit->loop, cold = loop && atomic_fetch_add_explicit(&exit->passes, 1, memory_order_relaxed) < CODE_LOOP_HOT;
+    struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word | (exit->plain ? MODE_PLAIN : 0) |
+                                                               (loop && !cold ? MODE_LOOP : 0));
+    if (cold)
+        return block->entry_memory;
     pthread_mutex_lock(&code->lock);
     if (block->gpa2 != ~0ull && !exit->from->dropped && code->flushes == flushes)
         link_through_jumps(code, exit, cpu_code64(cpu));

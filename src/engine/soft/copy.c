@@ -493,14 +493,27 @@ void copy_operation(struct translation *t, struct decoded *d)
         fields.to = R15;
     }
     for (unsigned reg = R14; reg <= R15; reg++)
-        if (usage.loaded >> reg & 1)
+        if (usage.loaded >> reg & 1 && !(t->keeps_r15 && t->cached & 2))
             copy_load_gpr(t, fields.from == reg ? R15 : reg, reg);
+    if (t->keeps_r15 && usage.used >> R15 & 1)
+        t->cached |= 2;
     reencode(t, d, &fields);
     if (borrow)
         emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, fields.base, CPU(scratch) + 24);
-    for (unsigned reg = R14; reg <= R15; reg++)
-        if (usage.written >> reg & 1)
-            copy_store_gpr(t, fields.from == reg ? R15 : reg, reg);
+    if (t->keeps_r15)
+        t->dirty |= high_pair(usage.written);
+    else
+        for (unsigned reg = R14; reg <= R15; reg++)
+            if (usage.written >> reg & 1)
+                copy_store_gpr(t, fields.from == reg ? R15 : reg, reg);
+}
+
+bool copy_keeps_r15(const struct translation *t, const struct decoded *d)
+{
+    if (d->opcode->class != OPCODE_COPY || !d->span || d == &t->insn[t->span[d->span - 1].leader])
+        return false;
+    struct usage usage = usage_of(d);
+    return !(usage.used >> R14 & 1) && !usage.high_byte;
 }
 
 // Hints, and NOPs with a ModRM: their memory operands are never accessed.

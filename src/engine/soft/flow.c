@@ -37,24 +37,38 @@ void flow_poll(struct translation *t, struct decoded *d)
     emit_memory(&t->e, WIDTH32, X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
 }
 
-static void exit_direct(struct translation *t, unsigned condition, s64 offset)
+static struct block_exit *exit_direct(struct translation *t, unsigned condition, s64 offset)
 {
     if (condition == EMIT_ALWAYS && !within_page(offset)) {
         flags_to_memory(t);
         load_rip(t, R14, offset);
         emit_jump(&t->e, EMIT_ALWAYS, t->code->glue.jump);
-        return;
+        return NULL;
     }
+    t->exit_dirty[t->exit_count] = t->dirty;
     struct block_exit *exit = &t->exit[t->exit_count++];
     *exit = (struct block_exit){ .offset = (s32)offset, .flags_live = t->flags & FLAGS_LIVE };
-    exit->rel32 = emit_jump_forward(&t->e, condition, true);
+    exit->rel32 = emit_jump_forward(&t->e, condition, !t->dirty);
+    return exit;
 }
 
 void flow_plain(struct translation *t, struct decoded *d)
 {
+    t->exit_dirty[t->exit_count] = 0;
     struct block_exit *exit = &t->exit[t->exit_count++];
     *exit = (struct block_exit){ .offset = d->position, .plain = true };
     exit->rel32 = emit_jump_forward(&t->e, 7, true);
+}
+
+// What an exit has to store before it may go anywhere stands out of the way, and the jump to be linked behind it.
+static void exit_store(struct translation *t, struct block_exit *exit, u8 dirty)
+{
+    struct emit *e = &t->e;
+    emit_patch(e, exit->rel32, emit_address(e));
+    for (unsigned reg = R14; reg <= R15; reg++)
+        if (dirty >> (reg - R14) & 1)
+            copy_store_gpr(t, reg, reg);
+    exit->rel32 = emit_jump_forward(e, EMIT_ALWAYS, true);
 }
 
 void flow_exits(struct translation *t)
@@ -62,6 +76,8 @@ void flow_exits(struct translation *t)
     struct emit *e = &t->e;
     for (unsigned i = 0; i < t->exit_count; i++) {
         struct block_exit *exit = &t->exit[i];
+        if (t->exit_dirty[i])
+            exit_store(t, exit, t->exit_dirty[i]);
         exit->unlinked = emit_address(e);
         emit_patch(e, exit->rel32, exit->unlinked);
         if (exit->flags_live)
@@ -107,7 +123,7 @@ void flow_call(struct translation *t, struct decoded *d, u32 insn_id)
     emit_patch(e, rel32, emit_address(e));
 }
 
-static s64 branch_offset(const struct decoded *d)
+s64 flow_target(const struct decoded *d)
 {
     return d->position + d->zydis.length + d->operand[0].imm.value.s;
 }
@@ -135,26 +151,42 @@ static int condition_of(ZydisMnemonic mnemonic)
     }
 }
 
+bool flow_keeps_registers(const struct decoded *d)
+{
+    if (d->opcode->class != OPCODE_FLOW)
+        return false;
+    return condition_of(d->zydis.mnemonic) >= 0 ? d->through || flow_target(d) > d->position : d->through;
+}
+
 bool flow_is_backward_condition(const struct decoded *d)
 {
-    return d->opcode->class == OPCODE_FLOW && condition_of(d->zydis.mnemonic) >= 0 && branch_offset(d) <= d->position;
+    return d->opcode->class == OPCODE_FLOW && condition_of(d->zydis.mnemonic) >= 0 && flow_target(d) <= d->position;
 }
 
 static void jcc_emit(struct translation *t, struct decoded *d, unsigned condition)
 {
-    s64 offset = branch_offset(d);
+    s64 offset = flow_target(d);
     flags_to_live(t, R15);
+    if (d->through) {
+        exit_direct(t, condition ^ 1, d->position + d->zydis.length);
+        return;
+    }
     if (offset <= d->position && !t->polled)
         flow_poll(t, d);
-    exit_direct(t, condition, offset);
+    struct block_exit *exit = exit_direct(t, condition, offset);
+    exit->loop = loop_closes(t, d);
 }
 
 static void jmp_direct(struct translation *t, struct decoded *d)
 {
-    s64 offset = branch_offset(d);
+    s64 offset = flow_target(d);
+    if (d->through)
+        return;
     if (within_page(offset) && offset <= d->position)
         flow_poll(t, d);
-    exit_direct(t, EMIT_ALWAYS, offset);
+    struct block_exit *exit = exit_direct(t, EMIT_ALWAYS, offset);
+    if (exit)
+        exit->loop = loop_closes(t, d);
     t->ended = true;
 }
 
@@ -163,7 +195,7 @@ static void loop_emit(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
     bool loop = d->zydis.mnemonic == ZYDIS_MNEMONIC_LOOP, wide = d->zydis.address_width == 64;
-    s64 offset = branch_offset(d);
+    s64 offset = flow_target(d);
     if (offset <= d->position)
         flow_poll(t, d);
     if (loop)
@@ -278,7 +310,7 @@ static void call_emit(struct translation *t, struct decoded *d)
     stack_probe(t, d, push_return);
     t->ended = true;
     if (direct) {
-        s64 offset = branch_offset(d);
+        s64 offset = flow_target(d);
         exit_direct(t, EMIT_ALWAYS, offset);
         return;
     }

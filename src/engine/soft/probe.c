@@ -36,23 +36,37 @@ void probe_flags(struct translation *t, struct decoded *d)
     t->flags = FLAGS_MEMORY;
 }
 
-static unsigned gpr_number(ZydisRegister reg) { return (unsigned)ZydisRegisterGetId(reg); }
+static unsigned gpr_number(ZydisRegister reg)
+{
+    return reg == ZYDIS_REGISTER_NONE ? INSN_NO_REGISTER : (unsigned)ZydisRegisterGetId(reg);
+}
 
 // Whether a guest register of an address is in the host register of its name.
-static bool address_in_host(const struct translation *t, ZydisRegister reg)
+static bool address_in_host(const struct translation *t, unsigned number)
 {
-    unsigned number = gpr_number(reg);
     return number < R14 || t->cached >> (number - R14) & 1;
 }
 
 // A guest register as a host register: itself, or for R14 and R15 in memory a copy in `scratch`.
-static unsigned address_register(struct translation *t, ZydisRegister reg, unsigned scratch)
+static unsigned address_register(struct translation *t, unsigned number, unsigned scratch)
 {
-    unsigned number = gpr_number(reg);
-    if (address_in_host(t, reg))
+    if (number == INSN_NO_REGISTER || address_in_host(t, number))
         return number;
     emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, scratch, CPU(gpr) + 8 * number);
     return scratch;
+}
+
+void probe_registers(struct translation *t, unsigned wide, unsigned base, unsigned index, unsigned scale, s32 displacement)
+{
+    // Each may be where the other's copy would go.
+    bool index_in_r14 = index == R14 && address_in_host(t, R14);
+    bool base_in_r15 = base == R15 && !index_in_r14 && address_in_host(t, R15);
+    base = address_register(t, base, index_in_r14 ? R15 : R14);
+    index = address_register(t, index, base_in_r15 ? R14 : R15);
+    if (index == INSN_NO_REGISTER && displacement == 0)
+        emit_rr(&t->e, wide, X86_MOV_LOAD, R14, base);
+    else
+        emit_memory(&t->e, wide, X86_LEA, R14, base, index, scale ? scale : 1, displacement);
 }
 
 static void effective_rip(struct translation *t, struct decoded *d, s64 displacement)
@@ -89,15 +103,7 @@ void probe_effective(struct translation *t, struct decoded *d, const ZydisDecode
         emit_mov_imm(e, R14, width == 64 ? address : width == 32 ? (u32)address : (u16)address);
         return;
     }
-    // Each may be where the other's copy would go.
-    bool index_in_r14 = has_index && gpr_number(op->mem.index) == R14 && address_in_host(t, op->mem.index);
-    bool base_in_r15 = has_base && !index_in_r14 && gpr_number(op->mem.base) == R15 && address_in_host(t, op->mem.base);
-    unsigned base = has_base ? address_register(t, op->mem.base, index_in_r14 ? R15 : R14) : INSN_NO_REGISTER;
-    unsigned index = has_index ? address_register(t, op->mem.index, base_in_r15 ? R14 : R15) : INSN_NO_REGISTER;
-    if (!has_index && displacement == 0)
-        emit_rr(e, wide, X86_MOV_LOAD, R14, base);
-    else
-        emit_memory(e, wide, X86_LEA, R14, base, index, op->mem.scale ? op->mem.scale : 1, (s32)displacement);
+    probe_registers(t, wide, gpr_number(op->mem.base), gpr_number(op->mem.index), op->mem.scale, (s32)displacement);
     if (width == 16)
         emit_rr(e, WIDTH32, X86_MOVZX16, R14, R14);
 }

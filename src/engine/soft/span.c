@@ -1,8 +1,9 @@
-// Spans: several accesses of a block that lie around one base register share one probe. Functions spill to their stack,
-// save registers and restore them, and walk through structures: [rsp+8], [rsp+16], push, push, [rdi], [rdi+4]. Where
-// the base stays the same, or changes by constants that add up, the first of them (the leader) probes for the whole
-// range they cover, in one page and with the strongest access any of them needs, and leaves the host address of the
-// range in cpu->span[]. The others load it from there: no probe, and no flags are lost.
+// Spans: several accesses of a block that lie around one base register, or one base and index, share one probe. Functions
+// spill to their stack, save registers and restore them, walk through structures, and loops (loop.c) through arrays:
+// [rsp+8], [rsp+16], push, push, [rdi], [rdi+4], [rdi+rcx*8]. Where the registers stay the same, or change by constants
+// that add up, the first of them (the leader) probes for the whole range they cover, in one page and with the strongest
+// access any of them needs, and leaves the host address of the range in cpu->span[]. The others load it from there: no
+// probe, and no flags are lost.
 //
 // A range that the soft TLB does not have as a whole (a page's first use, a range across two pages, a read-only page
 // that a later access would write to) may not make anything fault that the accesses themselves would not. So the leader
@@ -19,7 +20,7 @@ enum { SPAN_BYTES = 1024 };
 
 struct span_plan {
     u8 open[TRANSLATE_SPAN_SLOTS];   // index + 1 in t->span of what is open in that slot
-    s32 bias[TRANSLATE_SPAN_SLOTS];  // base now - base at the leader
+    s32 bias[TRANSLATE_SPAN_SLOTS];  // base + index * scale now, less that at the leader
     u8 members[TRANSLATE_SPAN_SLOTS];
 };
 
@@ -38,17 +39,23 @@ static void span_close_all(struct translation *t, struct span_plan *plan)
         span_close(t, plan, slot);
 }
 
-// The slot of the span open for a base, or -1.
-static int span_slot(const struct translation *t, const struct span_plan *plan, unsigned base)
+static const struct span_key span_key_stack = { .base = RSP, .index = INSN_NO_REGISTER, .scale = 1 };
+
+// The slot of the span open for a key, or -1.
+static int span_slot(const struct translation *t, const struct span_plan *plan, struct span_key key)
 {
-    for (unsigned slot = 0; slot < TRANSLATE_SPAN_SLOTS; slot++)
-        if (plan->open[slot] && t->span[plan->open[slot] - 1].base == base)
+    for (unsigned slot = 0; slot < TRANSLATE_SPAN_SLOTS; slot++) {
+        if (!plan->open[slot])
+            continue;
+        struct span_key open = t->span[plan->open[slot] - 1].key;
+        if (open.base == key.base && open.index == key.index && open.scale == key.scale)
             return (int)slot;
+    }
     return -1;
 }
 
-static void span_open(struct translation *t, struct span_plan *plan, unsigned base, s32 at, unsigned size, unsigned insn,
-                      bool write)
+static void span_open(struct translation *t, struct span_plan *plan, struct span_key key, s32 at, unsigned size,
+                      unsigned insn, bool write)
 {
     unsigned slot = 0;
     while (slot < TRANSLATE_SPAN_SLOTS && plan->open[slot])
@@ -56,7 +63,7 @@ static void span_open(struct translation *t, struct span_plan *plan, unsigned ba
     if (slot == TRANSLATE_SPAN_SLOTS || t->span_count == TRANSLATE_SPANS)
         return;
     t->span[t->span_count++] = (struct span){
-        .low = at, .high = at + (s32)size, .leader = (u8)insn, .base = (u8)base, .slot = (u8)slot, .write = write,
+        .low = at, .high = at + (s32)size, .leader = (u16)insn, .key = key, .slot = (u8)slot, .write = write,
     };
     plan->open[slot] = (u8)t->span_count;
     plan->bias[slot] = 0;
@@ -65,12 +72,12 @@ static void span_open(struct translation *t, struct span_plan *plan, unsigned ba
     t->insn[insn].span_at = at;
 }
 
-static void span_access(struct translation *t, struct span_plan *plan, unsigned base, s64 displacement, unsigned size,
-                        unsigned insn, bool write)
+static void span_access(struct translation *t, struct span_plan *plan, struct span_key key, s64 displacement,
+                        unsigned size, unsigned insn, bool write)
 {
     if (displacement != (s16)displacement)
         return;
-    int slot = span_slot(t, plan, base);
+    int slot = span_slot(t, plan, key);
     if (slot >= 0) {
         struct span *span = &t->span[plan->open[slot] - 1];
         s32 at = (s32)displacement + plan->bias[slot], end = at + (s32)size;
@@ -86,24 +93,30 @@ static void span_access(struct translation *t, struct span_plan *plan, unsigned 
         }
         span_close(t, plan, (unsigned)slot);
     }
-    span_open(t, plan, base, (s32)displacement, size, insn, write);
+    span_open(t, plan, key, (s32)displacement, size, insn, write);
 }
 
 static bool span_is_gpr64(ZydisRegister reg) { return ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_GPR64; }
 
-// A memory operand that is a base in a host register and a displacement.
+// A memory operand that is a base, maybe an index, and a displacement.
 static void span_operand(struct translation *t, struct span_plan *plan, unsigned insn)
 {
     struct decoded *d = &t->insn[insn];
     const ZydisDecodedOperand *op = copy_may_span(d) ? copy_memory_operand(d) : NULL;
-    if (!op || op->mem.index != ZYDIS_REGISTER_NONE || !span_is_gpr64(op->mem.base))
+    if (!op || !span_is_gpr64(op->mem.base))
+        return;
+    bool indexed = op->mem.index != ZYDIS_REGISTER_NONE;
+    if (indexed && !span_is_gpr64(op->mem.index))
         return;
     if (op->size == 0 || op->size > 512 || op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
         return;
-    unsigned base = (unsigned)ZydisRegisterGetId(op->mem.base);
-    if (base < R14)
-        span_access(t, plan, base, op->mem.disp.has_displacement ? op->mem.disp.value : 0, op->size / 8, insn,
-                    copy_access(d, op) & SLOW_WRITE);
+    struct span_key key = {
+        .base = (u8)ZydisRegisterGetId(op->mem.base),
+        .index = indexed ? (u8)ZydisRegisterGetId(op->mem.index) : INSN_NO_REGISTER,
+        .scale = indexed ? op->mem.scale : 1,
+    };
+    span_access(t, plan, key, op->mem.disp.has_displacement ? op->mem.disp.value : 0, op->size / 8, insn,
+                copy_access(d, op) & SLOW_WRITE);
 }
 
 // Pushes and pops, calls and returns.
@@ -115,14 +128,14 @@ static void span_stack(struct translation *t, struct span_plan *plan, unsigned i
     switch (d->zydis.mnemonic) {
     case ZYDIS_MNEMONIC_PUSH:
         if (!memory)
-            span_access(t, plan, RSP, -8, 8, insn, true);
+            span_access(t, plan, span_key_stack, -8, 8, insn, true);
         break;
     case ZYDIS_MNEMONIC_CALL:
         if (d->operand[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-            span_access(t, plan, RSP, -8, 8, insn, true);
+            span_access(t, plan, span_key_stack, -8, 8, insn, true);
         break;
     case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_RET:
-        span_access(t, plan, RSP, 0, 8, insn, false);
+        span_access(t, plan, span_key_stack, 0, 8, insn, false);
         break;
     default:
         break;
@@ -164,6 +177,19 @@ static bool span_adds(const struct decoded *d, unsigned reg, s64 *amount)
     }
 }
 
+// A register of the span in that slot changes.
+static void span_change(struct translation *t, struct span_plan *plan, unsigned slot, const struct decoded *d, unsigned reg)
+{
+    struct span_key key = t->span[plan->open[slot] - 1].key;
+    s64 factor = (key.base == reg ? 1 : 0) + (key.index == reg ? key.scale : 0), amount;
+    if (!factor)
+        return;
+    if (span_adds(d, reg, &amount) && amount == (s16)amount && plan->bias[slot] == (s16)plan->bias[slot])
+        plan->bias[slot] += (s32)(amount * factor);
+    else
+        span_close(t, plan, slot);
+}
+
 // Registers that the instruction changes: spans around them go on or end.
 static void span_changes(struct translation *t, struct span_plan *plan, const struct decoded *d)
 {
@@ -174,15 +200,9 @@ static void span_changes(struct translation *t, struct span_plan *plan, const st
         ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value);
         if (!span_is_gpr64(whole))
             continue;
-        unsigned reg = (unsigned)ZydisRegisterGetId(whole);
-        int slot = span_slot(t, plan, reg);
-        if (slot < 0)
-            continue;
-        s64 amount;
-        if (span_adds(d, reg, &amount) && amount == (s16)amount && plan->bias[slot] == (s16)plan->bias[slot])
-            plan->bias[slot] += (s32)amount;
-        else
-            span_close(t, plan, (unsigned)slot);
+        for (unsigned slot = 0; slot < TRANSLATE_SPAN_SLOTS; slot++)
+            if (plan->open[slot])
+                span_change(t, plan, slot, d, (unsigned)ZydisRegisterGetId(whole));
     }
 }
 
@@ -212,10 +232,7 @@ static void span_lead(struct translation *t, struct decoded *d, const struct spa
 {
     struct emit *e = &t->e;
     probe_flags(t, d);
-    if (span->low)
-        emit_memory(e, WIDTH64, X86_LEA, R14, span->base, INSN_NO_REGISTER, 1, span->low);
-    else
-        emit_rr(e, WIDTH64, X86_MOV_LOAD, R14, span->base);
+    probe_registers(t, WIDTH64, span->key.base, span->key.index, span->key.scale, span->low);
     probe_compare(t, (unsigned)(span->high - span->low), span->write ? ACCESS_WRITE : ACCESS_READ);
     flow_plain(t, d);
     probe_translate(t);

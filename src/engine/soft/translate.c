@@ -58,7 +58,7 @@ static void flags_liveness(struct translation *t)
     u8 live = FLAGS_ALL;
     for (unsigned i = t->count; i-- > 0;) {
         struct decoded *d = &t->insn[i];
-        if (d->opcode->class == OPCODE_FLOW)
+        if (d->opcode->class == OPCODE_FLOW && !(d->through && d->zydis.mnemonic == ZYDIS_MNEMONIC_JMP))
             live = FLAGS_ALL; // a side exit's target may read them
         d->live_out = live;
         live = (u8)((live & ~d->kills) | d->reads);
@@ -180,6 +180,7 @@ static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 
         return false; // its block starts with it
     d->bytes = bytes;
     d->position = (u16)position;
+    d->through = false;
     if (ZYAN_SUCCESS(status)) {
         decode_correct(d);
         d->opcode = opcode_of(&d->zydis, d->operand);
@@ -229,13 +230,17 @@ static unsigned decode_block(struct translation *t, const u8 *bytes, unsigned av
 {
     ZydisDecoder decoder;
     decoder_init(&decoder, t->mode);
-    unsigned limit = crossing || t->mode & MODE_STEP ? 1 : TRANSLATE_INSNS, used = 0;
+    unsigned limit = crossing || t->mode & MODE_STEP ? 1 : TRANSLATE_LENGTH, used = 0;
     unsigned first = (unsigned)(t->block->gpa & (PAGE_BYTES - 1));
     while (t->count < limit && used < available) {
         if (!decode(t, &decoder, bytes + used, available - used, first + used))
             break;
         struct decoded *d = &t->insn[t->count - 1];
         used += d->zydis.length;
+        if (t->mode & MODE_LOOP && loop_closes(t, d)) {
+            loop_unroll(t);
+            break;
+        }
         if (ends_block(t, d))
             break;
     }
@@ -359,7 +364,10 @@ void flow_system(struct translation *t, struct decoded *d)
 
 static void emit_insn(struct translation *t, struct decoded *d)
 {
-    if (!copy_is_register_form(d)) {
+    t->keeps_r15 = copy_keeps_r15(t, d);
+    if (t->keeps_r15) {
+        copy_release(t, R14);
+    } else if (!copy_is_register_form(d) && !(flow_keeps_registers(d) && flow_inline(t, d))) {
         copy_spill(t);
         if (d->opcode->class != OPCODE_FLOW)
             t->uncached = 3; // whatever it does with the host's R14 and R15
@@ -415,14 +423,14 @@ static void emit_block(struct translation *t)
             break;
         // A poll between a comparison and its branch would keep the host from fusing them.
         bool poll = i + 1 < t->count && d->opcode->class == OPCODE_COPY && flow_is_backward_condition(&t->insn[i + 1]) &&
-                    flow_inline(t, &t->insn[i + 1]);
+                    flow_inline(t, &t->insn[i + 1]) && !t->insn[i + 1].through;
         if (poll)
             flow_poll(t, d);
         emit_insn(t, d);
         t->cached &= (u8)~t->uncached;
         t->uncached = 0;
         t->polled = poll;
-        next = d->position + d->zydis.length;
+        next = d->through ? (unsigned)flow_target(d) : d->position + d->zydis.length;
         if (t->mode & MODE_STEP && !t->ended)
             flow_leave(t, d, EXIT_STEP, 0);
     }

@@ -7,8 +7,9 @@
 #include "engine/soft/block.h"
 #include "engine/soft/opcode.h"
 
-enum { TRANSLATE_INSNS = 48, TRANSLATE_EXITS = 32, TRANSLATE_SPANS = 12, TRANSLATE_SPAN_SLOTS = CPU_SPANS,
-       TRANSLATE_SLOW = 96, TRANSLATE_SITES = 288 };
+// A block is decoded up to TRANSLATE_LENGTH instructions; the rest is for the rounds of a loop (loop.c).
+enum { TRANSLATE_LENGTH = 64, TRANSLATE_INSNS = 448, TRANSLATE_EXITS = 64, TRANSLATE_SPANS = 32,
+       TRANSLATE_SPAN_SLOTS = CPU_SPANS, TRANSLATE_SLOW = 128, TRANSLATE_SITES = 1200 };
 
 // Where the guest's arithmetic flags are at this point of the block.
 enum flags_place { FLAGS_LIVE = 1, FLAGS_MEMORY = 2, FLAGS_BOTH = 3 };
@@ -22,15 +23,21 @@ struct decoded {
     u8 reads, kills; // arithmetic flags, as bits of FLAGS_ARITHMETIC shifted by flag_bit()
     u8 writes;
     u8 live_out;     // needed by something behind this instruction
+    bool through;    // a branch back to the block's start that the block itself goes along (loop.c)
     u8 span;         // index + 1 of the span that its access belongs to; 0: none
     s32 span_at;     // of its access, relative to the base as the leader finds it
 };
 
-// Accesses around one base register that share a probe (span.c).
+// Accesses around one base register, or one base and index, that share a probe (span.c).
+struct span_key {
+    u8 base, index, scale; // index: INSN_NO_REGISTER: none
+};
+
 struct span {
     s32 low, high; // relative to the base as the leader finds it
-    u8 leader;     // index of the instruction that probes
-    u8 base, slot; // cpu->span[slot]
+    u16 leader;    // index of the instruction that probes
+    u8 slot;       // cpu->span[slot]
+    struct span_key key;
     bool write;
 };
 
@@ -59,6 +66,7 @@ struct translation {
     struct slow_path slow[TRANSLATE_SLOW];
     unsigned slow_count;
     struct block_exit exit[TRANSLATE_EXITS];
+    u8 exit_dirty[TRANSLATE_EXITS]; // `dirty` when it is taken: to be stored on its way
     unsigned exit_count;
     struct block_site site[TRANSLATE_SITES];
     unsigned site_count;
@@ -67,6 +75,7 @@ struct translation {
     u8 uncached;            // ... are not any more behind the instruction in progress
     struct span span[TRANSLATE_SPANS];
     unsigned span_count;
+    bool keeps_r15;         // ... goes around guest R15, which may stay in the host's
     s32 displacement;       // of the operand of the instruction in progress from the host address in R14
     bool polled;            // the backward branch that comes next has had its poll
     bool ended;             // the last instruction leaves the block on all paths
@@ -87,6 +96,8 @@ enum { SLOW_READ = 1, SLOW_WRITE = 2, SLOW_ALIGNED = 4, SLOW_STACK = 8, SLOW_X87
 void probe_flags(struct translation *t, struct decoded *d);                                   // saves live flags before a probe
 void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // -> R14
 void probe_effective(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op); // R14 = effective address, no segment
+// R14 = base + index * scale + displacement, of guest registers; either may be INSN_NO_REGISTER, but not both
+void probe_registers(struct translation *t, unsigned wide, unsigned base, unsigned index, unsigned scale, s32 displacement);
 void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // R14 offset to linear
 void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access);     // R14 linear -> host
 void probe_compare(struct translation *t, unsigned size, enum access tag);                     // its parts: then JA misses,
@@ -100,6 +111,10 @@ void flags_to_live(struct translation *t, unsigned scratch);
 void span_plan(struct translation *t);                     // the block is decoded
 bool span_emit(struct translation *t, struct decoded *d);  // true: the host address is R14 + t->displacement
 
+// loop.c
+bool loop_closes(const struct translation *t, const struct decoded *d); // it branches to where the block began
+void loop_unroll(struct translation *t); // what is decoded ends with such a branch: more rounds behind it
+
 // copy.c
 bool copy_emit(struct translation *t, struct decoded *d);
 void copy_operation(struct translation *t, struct decoded *d); // the re-encoded instruction alone, host address in R14
@@ -109,6 +124,7 @@ unsigned copy_access(const struct decoded *d, const ZydisDecodedOperand *op);
 // Guest R14 and R15 stay in the host's from one register instruction to the next. copy_spill: memory has them again;
 // copy_release: and the host register may be used for something else.
 bool copy_is_register_form(const struct decoded *d);
+bool copy_keeps_r15(const struct translation *t, const struct decoded *d); // a memory form that needs no register but R14
 void copy_spill(struct translation *t);
 void copy_release(struct translation *t, unsigned reg);
 void copy_load_gpr(struct translation *t, unsigned host, unsigned guest); // host register = guest register
@@ -120,6 +136,8 @@ void stack_emit(struct translation *t, struct decoded *d);
 bool flow_inline(const struct translation *t, const struct decoded *d); // translate.c: not in C
 void flow_plain(struct translation *t, struct decoded *d); // JA to the MODE_PLAIN translation from this instruction on
 void flow_poll(struct translation *t, struct decoded *d);
+s64 flow_target(const struct decoded *d); // of a direct branch, relative to the page
+bool flow_keeps_registers(const struct decoded *d); // guest R14 and R15 may be in the host's at it (flow_inline)
 bool flow_is_backward_condition(const struct decoded *d);
 void flow_fallthrough(struct translation *t, unsigned position);
 void flow_system(struct translation *t, struct decoded *d);
