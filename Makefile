@@ -20,7 +20,7 @@ CPPFLAGS += -Isrc -D_GNU_SOURCE -isystem /usr/include/libnl3
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
   -Wall -Wextra -Wshadow -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wpointer-arith -Werror
-LDLIBS += -lZydis -lslirp -lseccomp -ljansson -lpcre2-8 -levent -lsqlite3 -lnl-route-3 -lnl-3 -lm -pthread
+LDLIBS += -lZydis -lslirp -lseccomp -ljansson -lpcre2-8 -levent_core -levent_extra -levent_openssl -lssl -lcrypto -lsqlite3 -lnl-route-3 -lnl-3 -lm -pthread
 ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined

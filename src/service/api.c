@@ -29,6 +29,7 @@
 #include "service/object/object.h"
 #include "service/openapi.h"
 #include "service/pool.h"
+#include "service/remote.h"
 #include "service/service.h"
 
 enum {
@@ -68,8 +69,9 @@ struct exchange {
     bool started, listening;
     // The pool's
     struct request request;
-    uid_t uid;
+    uid_t uid;     // -1: over the network
     pid_t pid;
+    char from[64]; // then, the address
     void (*work)(struct exchange *exchange);
 };
 
@@ -78,10 +80,16 @@ static struct exchange *exchange_create(struct api *api, struct evhttp_request *
 {
     struct exchange *exchange = value_allocate(sizeof *exchange);
     *exchange = (struct exchange){.api = api, .references = 1, .http = http, .pending = evbuffer_new()};
-    struct bufferevent *connection = evhttp_connection_get_bufferevent(evhttp_request_get_connection(http));
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t bytes = sizeof peer;
-    getsockopt(bufferevent_getfd(connection), SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+    getsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SOL_SOCKET, SO_PEERCRED, &peer,
+               &bytes);
+    char *address = NULL;
+    ev_uint16_t port = 0;
+    if (peer.uid == (uid_t)-1)
+        evhttp_connection_get_peer(connection, &address, &port);
+    snprintf(exchange->from, sizeof exchange->from, "%s", address ? address : "");
     exchange->uid = peer.uid;
     exchange->pid = peer.pid;
     return exchange;
@@ -149,7 +157,11 @@ static void exchange_begin(struct exchange *exchange, const char *type)
 {
     evhttp_add_header(evhttp_request_get_output_headers(exchange->http), "Content-Type", type);
     evhttp_add_header(evhttp_request_get_output_headers(exchange->http), "Cache-Control", "no-store");
-    evhttp_connection_set_closecb(evhttp_request_get_connection(exchange->http), exchange_closed, exchange);
+    // From here on a client waits for as long as its request takes; that it hung up is noticed without a time limit.
+    struct evhttp_connection *connection = evhttp_request_get_connection(exchange->http);
+    const struct timeval limit = {.tv_sec = API_IDLE_SECONDS};
+    bufferevent_set_timeouts(evhttp_connection_get_bufferevent(connection), NULL, &limit);
+    evhttp_connection_set_closecb(connection, exchange_closed, exchange);
     evhttp_send_reply_start(exchange->http, 200, "OK");
 }
 
@@ -283,8 +295,10 @@ static void audit(const struct exchange *exchange, unsigned errors)
     snprintf(uid, sizeof uid, "%d", (int)exchange->uid);
     snprintf(pid, sizeof pid, "%d", (int)exchange->pid);
     snprintf(failed, sizeof failed, "%u", errors);
-    log_write(LOG_INFO, "audit", "uid", uid, "pid", pid, "cmdlet", exchange->request.cmdlet->name, "parameters",
-              parameters, "result", errors ? "failed" : "done", "errors", errors ? failed : NULL, NULL);
+    const bool remote = exchange->from[0];
+    log_write(LOG_INFO, "audit", remote ? "from" : "uid", remote ? exchange->from : uid, "pid", remote ? NULL : pid,
+              "cmdlet", exchange->request.cmdlet->name, "parameters", parameters, "result", 
+              errors ? "failed" : "done", "errors", errors ? failed : NULL, NULL);
     free(parameters);
 }
 
@@ -466,6 +480,15 @@ int api_serve(struct api *api, int listener, struct error *error)
     if (evhttp_accept_socket(api->http, listener) == 0)
         return 0;
     return error_set(error, "the API's socket: %s", strerror(errno));
+}
+
+int api_serve_remote(struct api *api, const struct api_remote *remote, unsigned *port, struct error *error)
+{
+    const struct remote_config config = {.address = remote->address, .tls = remote->tls, .token = remote->token,
+                                         .request = api_request, .context = api};
+    const struct remote *opened = remote_open(api->base, &config, error);
+    *port = opened ? remote_port(opened) : 0;
+    return opened ? 0 : -1;
 }
 
 void api_watch(struct api *api, void (*check)(void *context), void *context)

@@ -10,6 +10,8 @@
 //   GET /openapi.json         this, in full, made from the tables of cmdlets and classes
 //   GET /metrics              counters for Prometheus
 //
+// Who may connect to the Unix socket may do everything; over TCP, who also has the token (remote.h).
+//
 // One thread, the one in api_run, talks to the network; handlers run in a pool and hand it what they have to say.
 #pragma once
 
@@ -17,10 +19,18 @@
 
 struct api;
 struct service;
+struct ssl_ctx_st;
 
 struct api *api_create(struct service *service, struct error *error);
 // Serves a listening Unix socket, which is taken over.
 int api_serve(struct api *api, int listener, struct error *error);
+// Serves TCP, too, behind TLS and the token; `port` gets the port.
+struct api_remote {
+    const char *address; // as remote.h reads it
+    struct ssl_ctx_st *tls;
+    const char *token;
+};
+int api_serve_remote(struct api *api, const struct api_remote *remote, unsigned *port, struct error *error);
 // Calls `check` every few seconds on the API's thread.
 void api_watch(struct api *api, void (*check)(void *context), void *context);
 // Until api_stop, or SIGTERM or SIGINT; then waits a moment for requests that are under way.

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +24,16 @@
 #include "service/api.h"
 #include "service/log.h"
 #include "service/service.h"
+#include "service/tls.h"
 
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, LISTEN_FD = 3, BACKLOG = 128 };
 
 struct daemon {
     char socket[PLACE_BYTES], state[PLACE_BYTES], runtime[PLACE_BYTES];
     const char *worker;
+    gid_t gid;
+    const char *group;                                    // whose members may connect, too; NULL: nobody's
+    const char *listen, *certificate, *key, *token_file; // TCP; NULL: not at all; made in the state directory
     bool background, stop_vms;
     int ready; // --background: whom to tell that the socket answers; -1: nobody
     struct api *api;
@@ -44,6 +49,11 @@ static const char usage[] =
     "  --socket PATH            listen there (NIDUS_SOCKET)\n"
     "  --state-directory PATH   records and the virtual machines' files (NIDUS_STATE_DIRECTORY)\n"
     "  --runtime-directory PATH sockets of the virtual machines (NIDUS_RUNTIME_DIRECTORY)\n"
+    "  --group NAME             the socket is for this group's members, too: they may do all that the service can\n"
+    "  --listen ADDRESS:PORT    serve TCP, too, behind TLS and a token; [ADDRESS] for IPv6, :PORT for all addresses\n"
+    "  --certificate FILE       PEM, with --key; otherwise one is made, tls.crt in the state directory\n"
+    "  --key FILE               PEM\n"
+    "  --token-file FILE        what clients must show; otherwise one is made, token in the state directory\n"
     "  --worker PATH            run PATH as `nidus worker` instead of this program\n"
     "  --stop-vms               have all virtual machines do what their AutomaticStopAction says, and return\n"
     "                           when it is done: for the end of the host\n"
@@ -59,9 +69,11 @@ static int socket_make(struct daemon *daemon, struct error *error)
                          sizeof address.sun_path - 5);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(address.sun_path);
-    const mode_t before = umask(0177); // who may connect may do everything: the owner alone
-    const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    const mode_t before = umask(0177); // who may connect may do everything: the owner, and whom the owner named
+    bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
     umask(before);
+    if (bound && daemon->group)
+        bound = chown(address.sun_path, (uid_t)-1, daemon->gid) == 0 && chmod(address.sun_path, 0660) == 0;
     if (!bound || listen(fd, BACKLOG) < 0 || rename(address.sun_path, daemon->socket) < 0 ||
         stat(daemon->socket, &daemon->bound) < 0) {
         error_set(error, "socket '%s': %s", daemon->socket, strerror(errno));
@@ -114,15 +126,37 @@ static int socket_lock(const struct daemon *daemon, struct error *error)
     return result; // held until the process ends
 }
 
+// The group's members reach the socket, and see nothing else of the folder it is in.
+static int socket_group(struct daemon *daemon, struct error *error)
+{
+    const struct group *group = getgrnam(daemon->group);
+    char *folder = value_text_copy(daemon->socket);
+    int result = -1;
+    *strrchr(folder, '/') = 0;
+    if (!group)
+        error_set(error, "--group %s: there is no such group", daemon->group);
+    else if (chown(folder, (uid_t)-1, group->gr_gid) < 0 || chmod(folder, 0710) < 0)
+        error_set(error, "--group %s: folder '%s': %s", daemon->group, folder, strerror(errno));
+    else
+        result = 0;
+    daemon->gid = group ? group->gr_gid : 0;
+    free(folder);
+    return result;
+}
+
 static int socket_open(struct daemon *daemon, struct error *error)
 {
     daemon->inherited = socket_inherited();
+    if (daemon->inherited && daemon->group)
+        return error_set(error, "--group: systemd made the socket; SocketGroup= in nidus.socket says whose it is");
     if (daemon->inherited)
         return LISTEN_FD;
     char *folder = value_text_copy(daemon->socket);
     char *slash = strrchr(folder, '/');
     int result = slash && slash != folder ? (*slash = 0, place_make(folder, error)) : 0;
     free(folder);
+    if (result == 0 && daemon->group)
+        result = socket_group(daemon, error);
     if (result == 0)
         result = socket_lock(daemon, error);
     return result < 0 ? -1 : socket_make(daemon, error);
@@ -214,6 +248,31 @@ static int failed(struct daemon *daemon, const struct error *error)
     return STATUS_FAILED;
 }
 
+// The network's door. What it is known by goes to the log, where the service's user finds it for the clients.
+static int serve_remote(struct daemon *daemon, struct error *error)
+{
+    char *certificate = daemon->certificate ? value_text_copy(daemon->certificate)
+                                            : value_text("%s/tls.crt", daemon->state);
+    char *key = daemon->key ? value_text_copy(daemon->key) : value_text("%s/tls.key", daemon->state);
+    char *path = daemon->token_file ? value_text_copy(daemon->token_file) : value_text("%s/token", daemon->state);
+    char token[TLS_TOKEN_MOST + 1], fingerprint[TLS_FINGERPRINT], text[16];
+    unsigned port;
+    struct ssl_ctx_st *tls = tls_server(certificate, key, !daemon->certificate, error);
+    const struct api_remote remote = {.address = daemon->listen, .tls = tls, .token = token};
+    const int result = tls && tls_token(token, path, !daemon->token_file, error) == 0
+                           ? api_serve_remote(daemon->api, &remote, &port, error) : -1;
+    if (result == 0) {
+        tls_fingerprint(tls, fingerprint);
+        snprintf(text, sizeof text, "%u", port);
+        log_write(LOG_INFO, "listens", "address", daemon->listen, "port", text, "fingerprint", fingerprint, "token",
+                  path, NULL);
+    }
+    free(certificate);
+    free(key);
+    free(path);
+    return result;
+}
+
 static int serve(struct daemon *daemon)
 {
     struct error error;
@@ -230,6 +289,8 @@ static int serve(struct daemon *daemon)
         return failed(daemon, &error);
     daemon->api = api_create(service, &error);
     if (!daemon->api || api_serve(daemon->api, listener, &error) < 0)
+        return failed(daemon, &error);
+    if (daemon->listen && serve_remote(daemon, &error) < 0)
         return failed(daemon, &error);
     if (!daemon->inherited)
         api_watch(daemon->api, socket_check, daemon);
@@ -278,7 +339,11 @@ static int options(struct daemon *daemon, int argc, char **argv)
         {"background", no_argument, NULL, 'b'},      {"socket", required_argument, NULL, 's'},
         {"state-directory", required_argument, NULL, 'd'}, {"runtime-directory", required_argument, NULL, 'r'},
         {"worker", required_argument, NULL, 'w'},    {"stop-vms", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'}, {0}};
+        {"group", required_argument, NULL, 'g'},     {"listen", required_argument, NULL, 'l'},
+        {"certificate", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
+        {"token-file", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char **const texts[] = {['w'] = &daemon->worker, ['g'] = &daemon->group, ['l'] = &daemon->listen,
+                                  ['c'] = &daemon->certificate, ['k'] = &daemon->key, ['t'] = &daemon->token_file};
     bool socket_given = getenv("NIDUS_SOCKET");
     place_socket(daemon->socket);
     place_state(daemon->state);
@@ -294,7 +359,12 @@ static int options(struct daemon *daemon, int argc, char **argv)
             daemon->stop_vms = true;
             break;
         case 'w':
-            daemon->worker = optarg;
+        case 'g':
+        case 'l':
+        case 'c':
+        case 'k':
+        case 't':
+            *texts[option] = optarg;
             break;
         case 's':
         case 'd':
@@ -317,6 +387,10 @@ static int options(struct daemon *daemon, int argc, char **argv)
         snprintf(daemon->socket, sizeof daemon->socket, "%.*s/socket", PLACE_BYTES - 8, daemon->runtime);
     if (optind < argc) {
         fprintf(stderr, "nidus: daemon: '%s' is one word too many\n", argv[optind]);
+        return STATUS_USAGE;
+    }
+    if (!daemon->certificate != !daemon->key || (!daemon->listen && (daemon->certificate || daemon->token_file))) {
+        fputs("nidus: daemon: --certificate and --key go together, and with --listen, as --token-file does\n", stderr);
         return STATUS_USAGE;
     }
     return -1;

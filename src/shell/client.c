@@ -18,31 +18,37 @@
 
 #include "base/place.h"
 #include "cmdlet/json.h"
+#include "shell/remote.h"
 
 enum { CLIENT_LINE = 16 << 20, CLIENT_BUFFER = 64 << 10, START_MS = 20000 };
 
 struct client {
     char socket[PLACE_BYTES];
+    struct remote_server server; // no `url`: the socket
+    struct remote *remote;       // TLS on `fd`, or NULL
     volatile sig_atomic_t fd; // -1: not connected
     volatile sig_atomic_t cancelled;
     char buffer[CLIENT_BUFFER];
     size_t at, filled;
 };
 
-struct client *client_create(const char *path)
+struct client *client_create(const struct remote_server *server)
 {
     struct client *client = value_allocate(sizeof *client);
     client->fd = -1;
+    client->server = *server;
     place_socket(client->socket);
-    if (path)
-        snprintf(client->socket, sizeof client->socket, "%s", path);
     return client;
 }
+
+bool client_is_remote(const struct client *client) { return client->server.url; }
 
 static void client_disconnect(struct client *client)
 {
     const int fd = client->fd;
     client->fd = -1;
+    remote_end(client->remote);
+    client->remote = NULL;
     if (fd >= 0)
         close(fd);
     client->at = client->filled = 0;
@@ -147,10 +153,19 @@ static int client_start(struct client *client, struct error *error)
     return started ? -1 : error_set(error, "the service cannot be started: %s", text[0] ? text : strerror(errno));
 }
 
+static int client_connect_remote(struct client *client, struct error *error)
+{
+    client->fd = remote_connect(&client->server, error);
+    client->remote = client->fd < 0 ? NULL : remote_begin(&client->server, client->fd, error);
+    return client->remote ? 0 : -1;
+}
+
 static int client_reach(struct client *client, bool start, struct error *error)
 {
     client_disconnect(client);
     client->cancelled = 0;
+    if (client->server.url)
+        return client_connect_remote(client, error);
     if (client_connect(client, error) == 0)
         return 0;
     return start && (errno == ENOENT || errno == ECONNREFUSED) ? client_start(client, error) : -1;
@@ -160,11 +175,16 @@ static int client_reach(struct client *client, bool start, struct error *error)
 static int client_send(struct client *client, const char *method, const char *path, const char *body,
                        struct error *error)
 {
+    char token[REMOTE_TOKEN + 1];
+    if (remote_token(&client->server, token, error) < 0)
+        return -1;
     char *text = value_text("%s %s HTTP/1.1\r\nHost: nidus\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                            "Content-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
+                            "%s%s%sContent-Length: %zu\r\n\r\n%s", method, path, token[0] ? "Authorization: Bearer " : "",
+                            token, token[0] ? "\r\n" : "", strlen(body), body);
     size_t left = strlen(text);
     for (const char *at = text; left;) {
-        const ssize_t sent = send(client->fd, at, left, MSG_NOSIGNAL);
+        const ssize_t sent = client->remote ? remote_send(client->remote, at, left)
+                                            : send(client->fd, at, left, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR && !client->cancelled)
             continue;
         if (sent <= 0)
@@ -180,7 +200,9 @@ static int client_send(struct client *client, const char *method, const char *pa
 static int client_byte(struct client *client)
 {
     while (client->at == client->filled) {
-        const ssize_t got = client->fd < 0 ? 0 : recv(client->fd, client->buffer, sizeof client->buffer, 0);
+        const ssize_t got = client->fd < 0   ? 0
+                            : client->remote ? remote_receive(client->remote, client->buffer, sizeof client->buffer)
+                                             : recv(client->fd, client->buffer, sizeof client->buffer, 0);
         if (got < 0 && errno == EINTR && !client->cancelled)
             continue;
         if (got <= 0)

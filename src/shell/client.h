@@ -6,9 +6,11 @@
 #include "cmdlet/request.h"
 
 struct client;
+struct remote_server;
 
-// The socket is place_socket's, unless `socket` names one. Nothing is connected yet.
-struct client *client_create(const char *socket);
+// Of `server` (borrowed texts; no `url`: of this host, at place_socket's). Nothing is connected yet.
+struct client *client_create(const struct remote_server *server);
+bool client_is_remote(const struct client *client);
 void client_destroy(struct client *client);
 
 // Carries a request out; returns when the service is done with it. Whatever goes wrong, the connection's own troubles

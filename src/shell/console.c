@@ -259,6 +259,14 @@ void console_invoke(struct client *client, const struct request *request, const 
     const struct reply between = {.context = &found, .output = found_output, .host = pass_host, .warning = pass_warning,
                                   .verbose = pass_verbose, .progress = pass_progress, .what_if = pass_what_if,
                                   .error = pass_error};
+    if (client_is_remote(client)) {
+        const struct cmdlet_error far = {.category = CATEGORY_NOT_IMPLEMENTED, .id = "NotSupported",
+                                         .exception = "VirtualizationException",
+                                         .message = "A console is shown on the virtual machine's host only. Log in "
+                                                    "there, and use Connect-VM."};
+        reply->error(reply->context, &far);
+        return;
+    }
     client_invoke(client, request, &between, true);
     if (!found.console)
         return;

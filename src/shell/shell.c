@@ -13,6 +13,7 @@
 #include "cmdlet/json.h"
 #include "shell/client.h"
 #include "shell/console.h"
+#include "shell/remote.h"
 
 static bool terminal_shows_colour(int descriptor)
 {
@@ -216,7 +217,7 @@ void shell_resized(struct shell *shell)
     format_style(shell->format, &shell->style);
 }
 
-int shell_open(struct shell *shell, bool json, bool prompt, struct error *error)
+int shell_open(struct shell *shell, const struct remote_server *server, bool json, bool prompt, struct error *error)
 {
     char directory[PATH_MAX];
     *shell = (struct shell){.json = json, .red = terminal_shows_colour(STDERR_FILENO)};
@@ -226,7 +227,7 @@ int shell_open(struct shell *shell, bool json, bool prompt, struct error *error)
                                        .colour = terminal_shows_colour(STDOUT_FILENO)};
     shell->format = format_create(&shell->style, write_out, shell);
     shell->gathered = value_array();
-    shell->client = client_create(NULL);
+    shell->client = client_create(server);
     struct session_config config = {
         .context = shell,
         .directory = directory,

@@ -9,6 +9,7 @@
 #include "cmdlet/session.h"
 
 struct client;
+struct remote_server;
 
 struct shell {
     struct session *session;
@@ -21,8 +22,8 @@ struct shell {
     bool progress; // a progress line stands at the terminal
 };
 
-// 0, or -1 with the reason. `prompt`: blank lines around tables, as PowerShell has them.
-int shell_open(struct shell *shell, bool json, bool prompt, struct error *error);
+// 0, or -1 with the reason. `server`: whose service (remote.h). `prompt`: blank lines around tables, as PowerShell has them.
+int shell_open(struct shell *shell, const struct remote_server *server, bool json, bool prompt, struct error *error);
 void shell_close(struct shell *shell);
 void shell_resized(struct shell *shell); // looks at the terminal's width again
 void shell_finish(struct shell *shell);  // --json: prints what was gathered

@@ -13,6 +13,7 @@
 #include "shell/client.h"
 #include "shell/paths.h"
 #include "shell/prompt.h"
+#include "shell/remote.h"
 #include "shell/shell.h"
 
 enum { EXIT_USAGE = 2 };
@@ -53,6 +54,8 @@ static bool option_is(const char *word, const char *name, const char *brief)
 bool shell_knows(const char *word)
 {
     return option_is(word, "-Command", "-c") || option_is(word, "-File", "-f") || option_is(word, "--json", NULL) ||
+           !strcmp(word, "--server") || !strcmp(word, "--token-file") || !strcmp(word, "--fingerprint") ||
+           !strcmp(word, "--authority") ||
            option_is(word, "--complete", NULL) || option_is(word, "--man", NULL) || !strcmp(word, "-") ||
            is_script(word) || cmdlet_find(word) || (*word != '-' && strchr(word, '-'));
 }
@@ -119,11 +122,11 @@ static void offer_paths(void *context, const char *prefix, struct completions *t
 }
 
 // For bash and zsh: the words behind `nidus`, of which the last is to be completed; a line each, the help behind a tab.
-static int complete(int count, char **words)
+static int complete(const struct remote_server *server, int count, char **words)
 {
     struct shell shell;
     struct error error;
-    if (shell_open(&shell, false, false, &error))
+    if (shell_open(&shell, server, false, false, &error))
         return usage(error.text);
     const struct complete_source source = {.context = &shell, .objects = offer_objects, .paths = offer_paths};
     struct completions completions;
@@ -163,19 +166,56 @@ static int manual(int count, char **words)
     return 0;
 }
 
+// Takes what stands before the command: --json, and which service is meant, which the environment may say as well.
+static bool leading_options(struct remote_server *server, bool *json, int *count, char ***words)
+{
+    const struct {
+        const char *option, *variable;
+        const char **to;
+    } rows[] = {{"--server", "NIDUS_SERVER", &server->url},
+                {"--token-file", "NIDUS_TOKEN_FILE", &server->token_file},
+                {"--fingerprint", "NIDUS_FINGERPRINT", &server->fingerprint},
+                {"--authority", "NIDUS_AUTHORITY", &server->authority}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *value = getenv(rows[i].variable);
+        *rows[i].to = value && *value ? value : NULL;
+    }
+    while (*count) {
+        size_t row = 0;
+        const bool is_json = option_is((*words)[0], "--json", NULL);
+        while (row < ARRAY_SIZE(rows) && strcmp((*words)[0], rows[row].option))
+            row++;
+        if (!is_json && row == ARRAY_SIZE(rows))
+            break;
+        if (!is_json && *count < 2) {
+            fprintf(stderr, "nidus: %s wants a value behind it\n", rows[row].option);
+            return false;
+        }
+        *json |= is_json;
+        if (!is_json)
+            *rows[row].to = (*words)[1];
+        *words += 2 - is_json;
+        *count -= 2 - is_json;
+    }
+    return true;
+}
+
 int shell_main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "C.UTF-8"); // names and widths are UTF-8, whatever the user's language
-    bool json = argc > 1 && option_is(argv[1], "--json", NULL);
-    int count = argc - 1 - json;
-    char **words = argv + 1 + json;
+    struct remote_server server;
+    bool json = false;
+    int count = argc - 1;
+    char **words = argv + 1;
+    if (!leading_options(&server, &json, &count, &words))
+        return EXIT_USAGE;
     if (count && option_is(words[0], "--complete", NULL))
-        return complete(count - 1, words + 1);
+        return complete(&server, count - 1, words + 1);
     if (count && option_is(words[0], "--man", NULL))
         return manual(count - 1, words + 1);
     struct shell shell;
     struct error error;
-    if (shell_open(&shell, json, !count && !json && isatty(STDIN_FILENO), &error))
+    if (shell_open(&shell, &server, json, !count && !json && isatty(STDIN_FILENO), &error))
         return usage(error.text);
     interrupt_begin(&shell);
     int status = run(&shell, count, words);
