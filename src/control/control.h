@@ -125,7 +125,7 @@ struct control_status {
     enum control_heartbeat heartbeat;
     char guest_system[128]; // from the agent, or empty
     char addresses[512];    // of its adapters, with blanks between, or empty
-    char jail[640];         // what holds the worker, and what does not and why (worker/jail.h)
+    char jail[640];         // what holds the worker, and what does not and why (jail/jail.h)
 };
 
 // Reading takes foreign text: every field has its type and range checked, and a field of a configuration that is not

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/jail.h"
+#include "jail/jail.h"
 #include "worker/vm.h"
 #include "worker/vm_boot.h"
 
@@ -170,6 +170,7 @@ void host_jail(const struct host *host, const struct engine *engine, const char 
     *jail = (struct jail_config){.anywhere = state_directory && !state_directory[0]};
     for (unsigned i = 0; i < host->options->adapter_count; i++)
         jail->network |= host->options->adapters[i].net == RUN_NET_USER;
+    host_jail_calls(jail);
     jail->paths[0] = (struct jail_path){.path = state_directory, .writable = true};
     jail->paths[1] = (struct jail_path){.path = engine == &engine_kvm ? "/dev/kvm" : NULL, .device = true};
     jail->paths[2] = (struct jail_path){.path = jail->network ? "/etc/resolv.conf" : NULL}; // libslirp's name server

@@ -46,6 +46,7 @@ void host_close(struct host *host);
 struct jail_config;
 void host_jail(const struct host *host, const struct engine *engine, const char *state_directory,
                struct jail_config *jail);
+void host_jail_calls(struct jail_config *jail); // the system calls of all that a VM is made of (host_calls.c)
 
 bool host_ended(struct host *host);
 void host_connect(struct host *host, struct vm *vm); // NULL: nobody

@@ -12,7 +12,7 @@
 
 #include "base/version.h"
 #include "engine/select.h"
-#include "worker/jail.h"
+#include "jail/jail.h"
 #include "worker/life.h"
 #include "worker/status.h"
 

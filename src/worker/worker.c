@@ -17,7 +17,7 @@
 
 #include "engine/select.h"
 #include "host/unix_socket.h"
-#include "worker/jail.h"
+#include "jail/jail.h"
 #include "worker/life.h"
 #include "worker/status.h"
 #include "worker/worker_parts.h"

@@ -1,7 +1,7 @@
 // See jail_root.h. The paths are taken as detached mounts before the new root is built, so that it may be built on top
 // of what they lie in; then the new root takes the old one's place, and the old one is gone with all that is not held
 // open.
-#include "worker/jail_root.h"
+#include "jail/jail_root.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-// What a VM's process gives up before its first guest runs: a guest that breaks out of the monitor finds a process
-// that sees no file and no network but its own, can start no program and no other process, gain no privilege, trace
-// nothing, and change nothing of the system.
+// What a VM's process gives up before its first guest runs, and a switch's before its first frame: who breaks out of the
+// monitor, or into the switch, finds a process that sees no file and no network but its own, can start no program and no
+// other process, gain no privilege, trace nothing, and change nothing of the system.
 //
 // It is given up in stages, each for a reason of its own (jail.c names them). A host may forbid some: most containers
 // allow no namespaces, tiny kernels have no seccomp. Then the others hold, and the report says which do not, and why.
@@ -24,6 +24,8 @@ struct jail_config {
     // are passed over. `anywhere` instead: nobody can tell yet where a state will be saved to.
     struct jail_path paths[JAIL_PATHS];
     bool anywhere;
+    const int *calls; // the system calls it makes, besides those of threads; SCMP_SYS(...)
+    size_t call_count;
 };
 
 struct jail_report {
