@@ -3,9 +3,11 @@
 
 #include "host/network.h"
 
-static void nowhere_send(struct network_port *port, const void *frame, size_t bytes)
+static bool nowhere_send(struct network_port *port, const struct network_header *header, const struct iovec *parts,
+                         unsigned count)
 {
-    (void)port, (void)frame, (void)bytes;
+    (void)port, (void)header, (void)parts, (void)count;
+    return true;
 }
 
 static void nowhere_prepare(struct network_port *port, struct pollset *set) { (void)port, (void)set; }
@@ -24,9 +26,12 @@ static const struct network_port_type nowhere_type = {
 struct network_port *network_nowhere(struct error *error)
 {
     struct network_port *port = calloc(1, sizeof *port);
-    if (port)
-        port->type = &nowhere_type;
-    else
+    if (!port) {
         error_set(error, "out of memory");
+        return NULL;
+    }
+    port->type = &nowhere_type;
+    port->offloads = OFFLOAD_ALL;
+    port->up = true;
     return port;
 }

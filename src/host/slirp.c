@@ -14,6 +14,10 @@
 // packets: with 65520 bytes each transfers were seen to stand still for a delayed acknowledgement per packet.
 enum { SLIRP_TIMERS = 8, SLIRP_MTU = 16384 };
 
+// libslirp cannot be told to wait in the middle of a packet, only not to read its sockets: frames that come for an
+// adapter without room are kept, and no socket is looked at until they are gone. More than these are lost.
+enum { SLIRP_BACKLOG = 512 };
+
 struct slirp_timer {
     SlirpTimerCb expire;
     void *context;
@@ -21,9 +25,18 @@ struct slirp_timer {
     bool used;
 };
 
+struct slirp_frame {
+    u8 *bytes;
+    size_t count;
+};
+
 struct slirp_port {
     struct network_port port;
     Slirp *slirp;
+    struct slirp_frame backlog[SLIRP_BACKLOG]; // a ring
+    unsigned backlog_first, backlog_count;
+    bool waiting;         // its sockets are in the set the thread sleeps on
+    u8 frame[FRAME_MOST]; // to libslirp, in one piece
     struct slirp_timer timers[SLIRP_TIMERS]; // libslirp has one, for router advertisements
     struct pollset *filling;                 // while libslirp lists its sockets
     const struct pollset *answering;         // while it asks what happened to them
@@ -37,12 +50,44 @@ static s64 slirp_now_ns(void *context)
     return (s64)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+// False: no room for it. libslirp made the checksums.
+static bool slirp_deliver(struct slirp_port *slirp, const void *frame, size_t bytes)
+{
+    const struct network_header header = {.flags = NETWORK_DATA_VALID};
+    const struct iovec part = {.iov_base = (void *)frame, .iov_len = bytes};
+    return network_receive(&slirp->port, &header, &part, 1) != OFFLOAD_REFUSED;
+}
+
 static ssize_t slirp_to_guest(const void *frame, size_t bytes, void *context)
 {
     struct slirp_port *slirp = context;
-    if (slirp->port.receive)
-        slirp->port.receive(slirp->port.adapter, frame, bytes);
+    if (!slirp->backlog_count && slirp_deliver(slirp, frame, bytes))
+        return (ssize_t)bytes;
+    u8 *copy = slirp->backlog_count < SLIRP_BACKLOG ? malloc(bytes) : NULL;
+    if (!copy)
+        return (ssize_t)bytes;
+    memcpy(copy, frame, bytes);
+    unsigned last = (slirp->backlog_first + slirp->backlog_count++) % SLIRP_BACKLOG;
+    slirp->backlog[last] = (struct slirp_frame){.bytes = copy, .count = bytes};
     return (ssize_t)bytes;
+}
+
+static void slirp_drop_first(struct slirp_port *slirp)
+{
+    free(slirp->backlog[slirp->backlog_first].bytes);
+    slirp->backlog_first = (slirp->backlog_first + 1) % SLIRP_BACKLOG;
+    slirp->backlog_count--;
+}
+
+static void slirp_room(struct network_port *port)
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    while (slirp->backlog_count) {
+        const struct slirp_frame *frame = &slirp->backlog[slirp->backlog_first];
+        if (!slirp_deliver(slirp, frame->bytes, frame->count))
+            return;
+        slirp_drop_first(slirp);
+    }
 }
 
 // The guest sent something malformed: its problem, and no news for anybody.
@@ -118,15 +163,27 @@ static int slirp_get_events(int index, void *context)
            (events & POLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
-static void slirp_send(struct network_port *port, const void *frame, size_t bytes)
+// libslirp copies what it keeps, so a frame in one piece needs no copy here.
+static bool slirp_send(struct network_port *port, const struct network_header *header, const struct iovec *parts,
+                       unsigned count)
 {
-    slirp_input(CONTAINER_OF(port, struct slirp_port, port)->slirp, frame, (int)bytes);
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    (void)header;
+    if (count == 1) {
+        slirp_input(slirp->slirp, parts->iov_base, (int)parts->iov_len);
+        return true;
+    }
+    slirp_input(slirp->slirp, slirp->frame, (int)offload_copy(parts, count, 0, slirp->frame, sizeof slirp->frame));
+    return true;
 }
 
 static void slirp_prepare(struct network_port *port, struct pollset *set)
 {
     struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
     u32 timeout = UINT32_MAX;
+    slirp->waiting = !slirp->backlog_count;
+    if (!slirp->waiting)
+        return;
     slirp->filling = set;
     slirp_pollfds_fill(slirp->slirp, &timeout, slirp_add_poll, slirp);
     slirp->filling = NULL;
@@ -141,6 +198,8 @@ static void slirp_prepare(struct network_port *port, struct pollset *set)
 static void slirp_dispatch(struct network_port *port, const struct pollset *set)
 {
     struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    if (!slirp->waiting)
+        return;
     slirp->answering = set;
     slirp_pollfds_poll(slirp->slirp, 0, slirp_get_events, slirp);
     slirp->answering = NULL;
@@ -157,13 +216,16 @@ static void slirp_dispatch(struct network_port *port, const struct pollset *set)
 static void slirp_close(struct network_port *port)
 {
     struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
-    slirp->port.receive = NULL;
+    slirp->port.adapter = (struct network_adapter){0};
     slirp_cleanup(slirp->slirp);
+    while (slirp->backlog_count)
+        slirp_drop_first(slirp);
     free(slirp);
 }
 
 static const struct network_port_type slirp_type = {
     .send = slirp_send,
+    .room = slirp_room,
     .prepare = slirp_prepare,
     .dispatch = slirp_dispatch,
     .close = slirp_close,
@@ -209,6 +271,7 @@ struct network_port *slirp_open(struct error *error)
     inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
     slirp->port.type = &slirp_type;
     slirp->port.mtu = SLIRP_MTU;
+    slirp->port.up = true;
     slirp->slirp = slirp_new(&config, &slirp_callbacks, slirp);
     if (!slirp->slirp) {
         free(slirp);
@@ -216,10 +279,4 @@ struct network_port *slirp_open(struct error *error)
         return NULL;
     }
     return &slirp->port;
-}
-
-void network_close(struct network_port *port)
-{
-    if (port)
-        port->type->close(port);
 }

@@ -1,6 +1,6 @@
-// See virtio_net.h. Offloads: a guest may leave transport checksums to us (we complete them: native code does it
-// faster than translated code), and need not verify those of frames it gets, because they never crossed a wire.
-// Section numbers are those of VIRTIO 1.2.
+// See virtio_net.h. Frames go between the guest's buffers and the port without being copied in between. A guest may
+// leave transport checksums to us (what completes them is native code, faster than translated code), and need not
+// verify those of frames that never crossed a wire. Section numbers are those of VIRTIO 1.2.
 #include "virtio/virtio_net.h"
 
 #include <assert.h>
@@ -16,10 +16,9 @@
 #define NET_F_STATUS ((u64)1 << 16)
 
 enum { NET_QUEUE_IN, NET_QUEUE_OUT, NET_QUEUES };
-enum { NET_HEADER_NEEDS_CSUM = 1, NET_HEADER_DATA_VALID = 2, NET_GSO_NONE = 0, NET_STATUS_LINK_UP = 1 };
+enum { NET_STATUS_LINK_UP = 1 };
 enum {
     NET_QUEUE_SIZE = 256,
-    NET_BACKLOG = 512,      // frames kept for a guest that has no buffers; what comes beyond is lost, as on a wire
     NET_FRAME_BUFFERS = 64, // the most buffers one received frame is spread over
 };
 
@@ -31,213 +30,221 @@ struct net_configuration {
     u16 mtu;
 };
 
-// 5.1.6
-struct net_header {
-    u8 flags;
-    u8 gso_type;
-    u16 header_bytes;
-    u16 gso_bytes;
-    u16 checksum_start;
-    u16 checksum_offset;
-    u16 buffers;
-};
-
-static_assert(sizeof(struct net_configuration) == 12 && sizeof(struct net_header) == 12, "VIRTIO 1.2, 5.1");
-
-struct net_frame {
-    u8 *bytes;
-    size_t count;
-};
+static_assert(sizeof(struct net_configuration) == 12, "VIRTIO 1.2, 5.1.4");
+static_assert((int)VIRTQUEUE_MAX_SEGMENTS < (int)OFFLOAD_PARTS, "a chain is a frame");
 
 struct virtio_net {
     struct virtio virtio;
     struct virtio_pci pci;
     struct network_port *port;
     struct net_configuration configuration;
-    bool waiting; // the port's descriptors are in the set the thread sleeps on
-    struct net_frame backlog[NET_BACKLOG]; // a ring
-    unsigned backlog_first, backlog_count;
-    struct virtqueue_chain first, chain;
-    u8 frame[NETWORK_FRAME_MOST]; // being sent: a copy, so that the guest cannot change it while it is looked at
+    bool full;   // the guest had no buffers for a frame, which the port may have kept
+    bool waits;  // the port had no room for the frame at the head of the queue
+    struct virtqueue_chain first, chain; // received: the frame's first and its current buffer
+    struct virtqueue_chain out;          // being sent
+    struct iovec parts[VIRTQUEUE_MAX_SEGMENTS];
 };
 
 // --- Receiving ---
 
-static void net_write_header(struct virtio_net *net, const struct virtqueue_chain *chain, u16 buffers)
+// Where in a frame's parts one has come to.
+struct net_cursor {
+    const struct iovec *parts;
+    unsigned count;
+    size_t offset; // in parts[0]
+};
+
+// 5.1.6.4.1: the flags are for a driver that took VIRTIO_NET_F_GUEST_CSUM.
+static void net_write_header(struct virtio_net *net, const struct network_header *from, u16 buffers)
 {
-    struct net_header header = {
-        .flags = virtio_has(&net->virtio, NET_F_GUEST_CSUM) ? NET_HEADER_DATA_VALID : 0,
-        .gso_type = NET_GSO_NONE,
-        .buffers = buffers,
-    };
-    virtqueue_chain_write(chain, 0, &header, sizeof header);
+    struct network_header header = *from;
+    if (!virtio_has(&net->virtio, NET_F_GUEST_CSUM))
+        header.flags = 0;
+    header.buffers = buffers;
+    virtqueue_chain_write(&net->first, 0, &header, sizeof header);
+}
+
+// Copies what fits of the frame behind the first `skip` bytes of the buffer. Returns how much that was.
+static size_t net_fill_buffer(const struct virtqueue_chain *chain, u64 skip, struct net_cursor *cursor)
+{
+    size_t done = 0;
+    while (cursor->count && skip + done < chain->writable_bytes) {
+        const size_t left = cursor->parts->iov_len - cursor->offset;
+        const size_t put = virtqueue_chain_write(chain, skip + done, (u8 *)cursor->parts->iov_base + cursor->offset,
+                                                 left);
+        done += put;
+        cursor->offset += put;
+        if (put < left)
+            break;
+        cursor->parts++;
+        cursor->count--;
+        cursor->offset = 0;
+    }
+    return done;
 }
 
 // Fills buffers with a frame. False if there are not enough, and then it is as if nothing had happened, and `buffers`
 // says how many there are. 5.1.6.4: the number of buffers goes into the first, which is why it is written last.
-static bool net_fill(struct virtio_net *net, const u8 *frame, size_t bytes, u16 *buffers)
+static bool net_fill(struct virtio_net *net, const struct network_header *header, const struct iovec *parts,
+                     unsigned count, u16 *buffers)
 {
     struct virtqueue *queue = &net->virtio.queues[NET_QUEUE_IN];
+    struct net_cursor cursor = {.parts = parts, .count = count};
     unsigned most = virtio_has(&net->virtio, NET_F_MRG_RXBUF) ? NET_FRAME_BUFFERS : 1;
-    size_t done = 0;
-    for (*buffers = 0; done < bytes && *buffers < most; ++*buffers) {
+    for (*buffers = 0; cursor.count && *buffers < most; ++*buffers) {
         struct virtqueue_chain *chain = *buffers ? &net->chain : &net->first;
-        u64 skip = *buffers ? 0 : sizeof(struct net_header);
+        u64 skip = *buffers ? 0 : sizeof *header;
         if (virtio_take(&net->virtio, NET_QUEUE_IN, chain) != VIRTQUEUE_CHAIN)
             break;
         if (chain->writable_bytes < skip) {
             virtio_break(&net->virtio, "5.1.6.3: a receive buffer without room for the header");
             return true;
         }
-        size_t put = virtqueue_chain_write(chain, skip, frame + done, bytes - done);
-        virtqueue_return(queue, chain, (u32)(skip + put));
-        done += put;
+        virtqueue_return(queue, chain, (u32)(skip + net_fill_buffer(chain, skip, &cursor)));
     }
-    if (done < bytes) {
+    if (cursor.count) {
         virtqueue_unreturn(queue, *buffers);
         virtqueue_untake(queue, *buffers);
         // What does not fit into the most buffers never will: lost.
         return *buffers == most;
     }
-    net_write_header(net, &net->first, *buffers);
+    net_write_header(net, header, *buffers);
     return true;
 }
 
-// True if the frame is dealt with; false if it has to wait for buffers.
-static bool net_deliver(struct virtio_net *net, const u8 *frame, size_t bytes)
+// A frame from the port. A guest without a driver, or with a broken one, loses it.
+static bool net_receive(void *context, const struct network_header *header, const struct iovec *parts, unsigned count)
 {
+    struct virtio_net *net = context;
     u16 buffers;
     while (virtio_live(&net->virtio)) {
-        if (net_fill(net, frame, bytes, &buffers))
+        if (net_fill(net, header, parts, count, &buffers))
             return true;
-        if (!virtio_listen(&net->virtio, NET_QUEUE_IN, buffers))
+        if (!virtio_listen(&net->virtio, NET_QUEUE_IN, buffers)) {
+            net->full = true;
             return false;
+        }
     }
     return true;
 }
 
-static void net_receive(void *adapter, const void *frame, size_t bytes)
+// The guest may have added buffers.
+static void net_look_for_buffers(struct virtio_net *net)
 {
-    struct virtio_net *net = adapter;
-    if (!virtio_live(&net->virtio) || bytes > NETWORK_FRAME_MOST)
+    if (!net->full)
         return;
-    if (!net->backlog_count && net_deliver(net, frame, bytes))
-        return;
-    u8 *copy = net->backlog_count < NET_BACKLOG ? malloc(bytes) : NULL;
-    if (!copy)
-        return;
-    memcpy(copy, frame, bytes);
-    unsigned last = (net->backlog_first + net->backlog_count++) % NET_BACKLOG;
-    net->backlog[last] = (struct net_frame){.bytes = copy, .count = bytes};
-}
-
-static void net_drop_first(struct virtio_net *net)
-{
-    free(net->backlog[net->backlog_first].bytes);
-    net->backlog_first = (net->backlog_first + 1) % NET_BACKLOG;
-    net->backlog_count--;
-}
-
-static void net_deliver_backlog(struct virtio_net *net)
-{
-    while (net->backlog_count) {
-        const struct net_frame *frame = &net->backlog[net->backlog_first];
-        if (!net_deliver(net, frame->bytes, frame->count))
-            return;
-        net_drop_first(net);
-    }
+    net->full = false;
+    if (net->port->type->room)
+        net->port->type->room(net->port);
 }
 
 // --- Sending ---
 
-// 5.1.6.2: the guest put the pseudo header's sum into the field; the rest of the one's complement sum is ours.
-static bool net_complete_checksum(u8 *frame, size_t bytes, u32 start, u32 offset)
+static void net_port_has_room(void *context)
 {
-    u64 sum = 0;
-    if (start + offset + 2 > bytes)
+    struct virtio_net *net = context;
+    net->waits = false;
+}
+
+// The frame without the device's header, which is read once. Returns the number of parts; 0 if there is no header.
+static unsigned net_split(struct virtio_net *net, struct network_header *header)
+{
+    const struct virtqueue_chain *chain = &net->out;
+    size_t skip = sizeof *header;
+    unsigned count = 0;
+    if (virtqueue_chain_read(chain, 0, header, sizeof *header) < sizeof *header)
+        return 0;
+    header->flags &= NETWORK_NEEDS_CHECKSUM;
+    for (unsigned i = 0; i < chain->readable; i++) {
+        const struct iovec *segment = &chain->segments[i];
+        const size_t skipped = segment->iov_len < skip ? segment->iov_len : skip;
+        skip -= skipped;
+        net->parts[count] = (struct iovec){.iov_base = (u8 *)segment->iov_base + skipped,
+                                           .iov_len = segment->iov_len - skipped};
+        count += segment->iov_len > skipped;
+    }
+    return count;
+}
+
+// Whether the driver was offered what it leaves to us (5.1.6.2); the port could do more than the guest knows.
+static bool net_may_send(const struct virtio_net *net, const struct network_header *header)
+{
+    return header->gso_type == NETWORK_GSO_NONE &&
+           (!(header->flags & NETWORK_NEEDS_CHECKSUM) || virtio_has(&net->virtio, NET_F_CSUM));
+}
+
+// One frame. False if the port has no room for it.
+static bool net_send_one(struct virtio_net *net)
+{
+    struct virtqueue *queue = &net->virtio.queues[NET_QUEUE_OUT];
+    struct network_header header;
+    if (net->out.readable_bytes < sizeof header) {
+        virtio_break(&net->virtio, "5.1.6.2: a frame without header");
+        return true;
+    }
+    const unsigned count = net_split(net, &header);
+    if (count && net_may_send(net, &header) &&
+        network_send(net->port, &header, net->parts, count) == OFFLOAD_REFUSED) {
+        virtqueue_untake(queue, 1);
         return false;
-    for (size_t i = start; i + 1 < bytes; i += 2)
-        sum += (u32)frame[i] << 8 | frame[i + 1];
-    if ((bytes - start) % 2)
-        sum += (u32)frame[bytes - 1] << 8;
-    while (sum >> 16)
-        sum = (sum & 0xFFFF) + (sum >> 16);
-    u16 checksum = (u16)~sum;
-    if (!checksum)
-        checksum = 0xFFFF; // for UDP 0 means "none", for the others the two are the same
-    frame[start + offset] = (u8)(checksum >> 8);
-    frame[start + offset + 1] = (u8)checksum;
+    }
+    virtqueue_return(queue, &net->out, 0);
     return true;
 }
 
-// Takes the frame out of the chain and returns its length; 0 if there is nothing to send.
-static size_t net_gather(struct virtio_net *net)
+static void net_send(struct virtio_net *net)
 {
-    const struct virtqueue_chain *chain = &net->chain;
-    struct net_header header;
-    if (virtqueue_chain_read(chain, 0, &header, sizeof header) < sizeof header) {
-        virtio_break(&net->virtio, "5.1.6.2: a frame without header");
-        return 0;
-    }
-    // Frames no Ethernet has, and offloads that were not offered, are lost.
-    u64 bytes = chain->readable_bytes - sizeof header;
-    if (bytes < NETWORK_FRAME_LEAST || bytes > sizeof net->frame || header.gso_type != NET_GSO_NONE)
-        return 0;
-    virtqueue_chain_read(chain, sizeof header, net->frame, bytes);
-    if ((header.flags & NET_HEADER_NEEDS_CSUM) &&
-        !net_complete_checksum(net->frame, bytes, header.checksum_start, header.checksum_offset))
-        return 0;
-    return bytes;
+    struct virtio *virtio = &net->virtio;
+    do {
+        while (!net->waits && virtio_live(virtio) &&
+               virtio_take(virtio, NET_QUEUE_OUT, &net->out) == VIRTQUEUE_CHAIN)
+            net->waits = !net_send_one(net);
+        virtio_publish(virtio, NET_QUEUE_OUT);
+    } while (!net->waits && virtio_live(virtio) && virtio_listen(virtio, NET_QUEUE_OUT, 0));
 }
 
 static void net_work(struct virtio *virtio)
 {
     struct virtio_net *net = CONTAINER_OF(virtio, struct virtio_net, virtio);
-    struct virtqueue *queue = &virtio->queues[NET_QUEUE_OUT];
-    net_deliver_backlog(net);
-    virtqueue_deafen(queue);
-    do {
-        while (virtio_live(virtio) && virtio_take(virtio, NET_QUEUE_OUT, &net->chain) == VIRTQUEUE_CHAIN) {
-            size_t bytes = net_gather(net);
-            // Sending may deliver an answer at once, which uses net->chain: so return it first.
-            virtqueue_return(queue, &net->chain, 0);
-            if (bytes)
-                net->port->type->send(net->port, net->frame, bytes);
-        }
-        virtio_publish(virtio, NET_QUEUE_OUT);
-    } while (virtio_live(virtio) && virtio_listen(virtio, NET_QUEUE_OUT, 0));
+    net_look_for_buffers(net);
+    virtqueue_deafen(&virtio->queues[NET_QUEUE_OUT]);
+    net_send(net);
     virtio_publish(virtio, NET_QUEUE_IN);
+}
+
+// What the port may leave undone in frames for this guest: what its driver takes.
+static u32 net_guest_offloads(const struct virtio_net *net)
+{
+    return virtio_has(&net->virtio, NET_F_GUEST_CSUM) ? OFFLOAD_CHECKSUM : 0;
 }
 
 static void net_prepare(struct virtio *virtio, struct pollset *set)
 {
     struct virtio_net *net = CONTAINER_OF(virtio, struct virtio_net, virtio);
-    net->waiting = !net->backlog_count;
-    if (net->waiting)
-        net->port->type->prepare(net->port, set);
+    net->port->adapter.offloads = net_guest_offloads(net);
+    net->port->type->prepare(net->port, set);
 }
 
 static void net_dispatch(struct virtio *virtio, const struct pollset *set)
 {
     struct virtio_net *net = CONTAINER_OF(virtio, struct virtio_net, virtio);
-    if (net->waiting)
-        net->port->type->dispatch(net->port, set);
+    net->port->type->dispatch(net->port, set);
     virtio_publish(virtio, NET_QUEUE_IN);
 }
 
-static void net_reset(struct virtio *virtio)
+static void net_link(void *context, bool up)
 {
-    struct virtio_net *net = CONTAINER_OF(virtio, struct virtio_net, virtio);
-    while (net->backlog_count)
-        net_drop_first(net);
+    struct virtio_net *net = context;
+    net->configuration.status = up ? NET_STATUS_LINK_UP : 0;
+    if (virtio_has(&net->virtio, NET_F_STATUS) && virtio_live(&net->virtio))
+        virtio_config_changed(&net->virtio);
 }
 
 static void net_destroy(struct virtio *virtio)
 {
     struct virtio_net *net = CONTAINER_OF(virtio, struct virtio_net, virtio);
-    net_reset(virtio);
-    if (net->port->adapter == net)
-        net->port->receive = NULL;
+    if (net->port->adapter.context == net)
+        net->port->adapter = (struct network_adapter){0};
     virtio_close(virtio);
     free(net);
 }
@@ -263,7 +270,6 @@ static const struct virtio_type net_type = {
     .state = &net_state,
     .prepare = net_prepare,
     .dispatch = net_dispatch,
-    .reset = net_reset,
     .destroy = net_destroy,
 };
 
@@ -288,12 +294,16 @@ struct virtio_pci *virtio_net_create(struct memory *memory, const struct virtio_
         error_set(error, "virtio net: out of memory or randomness");
         return NULL;
     }
-    net->configuration.status = NET_STATUS_LINK_UP;
+    net->configuration.status = config->port->up ? NET_STATUS_LINK_UP : 0;
     net->configuration.queue_pairs = 1;
     net->configuration.mtu = config->port->mtu;
     net->port = config->port;
-    net->port->receive = net_receive;
-    net->port->adapter = net;
+    net->port->adapter = (struct network_adapter){
+        .context = net,
+        .receive = net_receive,
+        .room = net_port_has_room,
+        .link = net_link,
+    };
     net->virtio.type = &net_type;
     net->virtio.memory = memory;
     net->virtio.config = &net->configuration;
