@@ -209,16 +209,6 @@ static bool store_suppressed(const struct test *test)
             insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH);
 }
 
-// A near branch to a non-canonical address faults at the branch; the soft engine notices at the target, when the branch
-// has been made.
-static bool branch_astray(const struct test *test)
-{
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-    return test->native.vector == 13 && test->soft.vector == 13 && test->soft.rip >= USER_END &&
-           faulting_insn(test, &test->native, &insn, operand) && insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
-}
-
 // In 32-bit code an access through FS or GS that wraps around 4 GiB exceeds the segment; generated code does not look
 // at that.
 static bool segment_wraps(const struct test *test)
@@ -282,7 +272,7 @@ bool compare_test(const struct test *test, const u8 *native_memory, const u8 *so
 {
     struct comparison c = {.test = test, .report = report, .equal = true};
     const struct state *b = &test->before, *n = &test->native, *s = &test->soft;
-    if (store_suppressed(test) || branch_astray(test) || segment_wraps(test) || missing_insn(test) ||
+    if (store_suppressed(test) || segment_wraps(test) || missing_insn(test) ||
         fault_order(test) || stack_astray(test) ||
         saves_nothing(test) || n->vector == 17 || s->vector == 17)
         return true;

@@ -128,6 +128,13 @@ s64 flow_target(const struct decoded *d)
     return d->position + d->zydis.length + d->operand[0].imm.value.s;
 }
 
+u32 flow_return_extra(const struct decoded *d)
+{
+    const ZydisDecodedOperand *op = &d->operand[0];
+    bool has = op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT;
+    return has ? (u32)op->imm.value.u : 0;
+}
+
 static int condition_of(ZydisMnemonic mnemonic)
 {
     switch (mnemonic) {
@@ -297,6 +304,16 @@ static void push_scratch(struct translation *t, struct decoded *d)
     emit_memory(&t->e, wide_of(t), X86_MOV_STORE, R15, R14, INSN_NO_REGISTER, 1, t->displacement);
 }
 
+// To R14. Whether the target is canonical is asked where it is not in the jump cache (branch_astray); the fault is the
+// branch's then (SDM 2B RET, JMP; 2A CALL), and what it did to RSP has to be taken back.
+static void jump_indirect(struct translation *t, const struct decoded *d, s32 rsp)
+{
+    if (t->mode & MODE_CODE64)
+        emit_gs_imm(&t->e, WIDTH32, CPU(site), SITE_BRANCH(d->position, d->zydis.length, rsp));
+    emit_jump(&t->e, EMIT_ALWAYS, t->code->glue.jump);
+    t->ended = true;
+}
+
 static void call_emit(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
@@ -308,34 +325,29 @@ static void call_emit(struct translation *t, struct decoded *d)
         emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(scratch));
     }
     stack_probe(t, d, push_return);
-    t->ended = true;
     if (direct) {
-        s64 offset = flow_target(d);
-        exit_direct(t, EMIT_ALWAYS, offset);
+        exit_direct(t, EMIT_ALWAYS, flow_target(d));
+        t->ended = true;
         return;
     }
     emit_gs(e, WIDTH64, X86_MOV_LOAD, R14, CPU(scratch));
-    emit_jump(e, EMIT_ALWAYS, t->code->glue.jump);
+    jump_indirect(t, d, -(s32)word_of(t));
 }
 
 static void ret_emit(struct translation *t, struct decoded *d)
 {
-    struct emit *e = &t->e;
-    u32 extra = d->operand[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && d->operand[0].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT
-                    ? (u32)d->operand[0].imm.value.u : 0;
+    s32 pops = (s32)(word_of(t) + flow_return_extra(d));
     probe_flags(t, d);
     stack_read(t, d);
-    emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, (s32)(word_of(t) + extra));
-    emit_jump(e, EMIT_ALWAYS, t->code->glue.jump);
-    t->ended = true;
+    emit_memory(&t->e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, pops);
+    jump_indirect(t, d, pops);
 }
 
 static void jmp_indirect(struct translation *t, struct decoded *d)
 {
     probe_flags(t, d);
     operand_to_r14(t, d, &d->operand[0]);
-    emit_jump(&t->e, EMIT_ALWAYS, t->code->glue.jump);
-    t->ended = true;
+    jump_indirect(t, d, 0);
 }
 
 void flow_emit(struct translation *t, struct decoded *d)

@@ -188,6 +188,21 @@ static void fault_raise(struct cpu *cpu, u32 vector)
     cpu_raise(cpu, vector);
 }
 
+// A target that is not canonical: the indirect branch before it faults, as if it had not been. A direct branch that
+// leads out of the canonical addresses is noticed at its target, which is not far from here.
+static bool branch_astray(const struct cpu *cpu, u64 target)
+{
+    s64 distance = (s64)(target - cpu->code_base);
+    return UNLIKELY(!cpu_canonical(target)) && cpu_code64(cpu) && distance != (s32)distance;
+}
+
+static _Noreturn void branch_fault(struct cpu *cpu)
+{
+    cpu->rip = cpu->code_base + SITE_POSITION(cpu->site);
+    cpu->gpr[RSP] -= (u64)(s64)SITE_RSP(cpu->site);
+    cpu_raise_code(cpu, VECTOR_GP, 0);
+}
+
 // Does what generated code left for. Returns code to go on with at once, or NULL for the long way round.
 static const u8 *run_exit(struct cpu *cpu)
 {
@@ -197,6 +212,8 @@ static const u8 *run_exit(struct cpu *cpu)
     case EXIT_LINK:
         return code_link(cpu, cpu->exit_argument);
     case EXIT_JUMP:
+        if (branch_astray(cpu, cpu->scratch[0]))
+            branch_fault(cpu);
         cpu->rip = cpu_code64(cpu) ? cpu->scratch[0] : (u32)cpu->scratch[0];
         return code_find(cpu);
     case EXIT_SYSTEM:
@@ -218,6 +235,8 @@ static const u8 *run_exit(struct cpu *cpu)
         cpu->rip = rip_truncate(cpu, here + SITE_LENGTH(cpu->site));
         return NULL;
     default: // EXIT_POLL
+        if (branch_astray(cpu, cpu->rip))
+            branch_fault(cpu);
         return NULL;
     }
 }

@@ -149,6 +149,8 @@ bool flow_inline(const struct translation *t, const struct decoded *d)
         return false;
     if (d->zydis.mnemonic == ZYDIS_MNEMONIC_LOOP && d->zydis.address_width == 16)
         return false;
+    if (d->zydis.mnemonic == ZYDIS_MNEMONIC_RET && flow_return_extra(d) + 8 > SITE_RSP_MOST)
+        return false;
     return !(d->zydis.mnemonic == ZYDIS_MNEMONIC_POP && d->operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY);
 }
 

@@ -90,6 +90,10 @@ void site_add(struct translation *t, const struct decoded *d, bool flags_live);
 #define SITE_POSITION(site) ((site) & 0x1fff)
 #define SITE_LENGTH(site) ((site) >> 13 & 0xf)
 #define SITE_FLAGS_LIVE(site) ((site) >> 17 & 1)
+// An indirect branch: also what it added to RSP before its target was looked at.
+#define SITE_BRANCH(position, length, rsp) (SITE(position, length, false) | (u32)(rsp) << 18)
+#define SITE_RSP(site) ((s32)(site) >> 18)
+enum { SITE_RSP_MOST = (1 << 13) - 1 };
 enum { SLOW_READ = 1, SLOW_WRITE = 2, SLOW_ALIGNED = 4, SLOW_STACK = 8, SLOW_X87 = 16, SLOW_MASKED = 32 }; // demand.h
 
 // probe.c
@@ -137,6 +141,7 @@ bool flow_inline(const struct translation *t, const struct decoded *d); // trans
 void flow_plain(struct translation *t, struct decoded *d); // JA to the MODE_PLAIN translation from this instruction on
 void flow_poll(struct translation *t, struct decoded *d);
 s64 flow_target(const struct decoded *d); // of a direct branch, relative to the page
+u32 flow_return_extra(const struct decoded *d); // bytes that a RET pops beside the address
 bool flow_keeps_registers(const struct decoded *d); // guest R14 and R15 may be in the host's at it (flow_inline)
 bool flow_is_backward_condition(const struct decoded *d);
 void flow_fallthrough(struct translation *t, unsigned position);
