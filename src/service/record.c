@@ -217,11 +217,21 @@ static void text_sound(char **member, const char *fallback)
         record_text_set(member, fallback);
 }
 
+// One of the words with blanks between.
+static void choice_sound(char **member, const char *words, const char *fallback)
+{
+    const size_t length = *member ? strlen(*member) : 0;
+    for (const char *at = words; length && at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+        if (!strncmp(at, *member, length) && (!at[length] || at[length] == ' '))
+            return;
+    record_text_set(member, fallback);
+}
+
 static void adapter_sound(struct vm_adapter *adapter)
 {
     text_sound(&adapter->name, "Network Adapter");
-    text_sound(&adapter->port_mirroring, "None");
-    text_sound(&adapter->vlan_mode, "Untagged");
+    choice_sound(&adapter->port_mirroring, "None Source Destination", "None");
+    choice_sound(&adapter->vlan_mode, "Untagged Access Trunk", "Untagged");
     if (adapter->mac && (strlen(adapter->mac) != 12 || strspn(adapter->mac, "0123456789abcdefABCDEF") != 12))
         record_text_set(&adapter->mac, NULL);
 }
@@ -234,12 +244,12 @@ bool record_vm_sound(struct vm_record *record)
     record_vm_defaults(&usual);
     text_sound(&record->version, usual.version);
     text_sound(&record->state, usual.state);
-    text_sound(&record->vendor, usual.vendor);
-    text_sound(&record->engine, usual.engine);
-    text_sound(&record->start_action, usual.start_action);
-    text_sound(&record->stop_action, usual.stop_action);
-    text_sound(&record->critical_error_action, usual.critical_error_action);
-    text_sound(&record->checkpoint_type, usual.checkpoint_type);
+    choice_sound(&record->vendor, "Host Intel AMD", usual.vendor);
+    choice_sound(&record->engine, "Auto Soft KVM", usual.engine);
+    choice_sound(&record->start_action, "Nothing StartIfRunning Start", usual.start_action);
+    choice_sound(&record->stop_action, "TurnOff Save ShutDown", usual.stop_action);
+    choice_sound(&record->critical_error_action, "None Pause", usual.critical_error_action);
+    choice_sound(&record->checkpoint_type, "Disabled Standard Production ProductionOnly", usual.checkpoint_type);
     range_sound(&record->generation, 1, 2, usual.generation);
     range_sound(&record->processor_count, 1, 64, 1);
     range_sound(&record->memory_startup, (s64)MIB(1), (s64)MIB(12 << 20), usual.memory_startup);
@@ -247,6 +257,7 @@ bool record_vm_sound(struct vm_record *record)
     range_sound(&record->memory_maximum, (s64)MIB(1), (s64)MIB(12 << 20), record->memory_startup);
     range_sound(&record->memory_buffer, 5, 2000, usual.memory_buffer);
     range_sound(&record->start_delay, 0, 86400, 0);
+    range_sound(&record->critical_error_timeout, 0, 86400, usual.critical_error_timeout);
     for (size_t i = 0; i < record->drive_count; i++)
         text_sound(&record->drives[i].controller_type, "SCSI");
     for (size_t i = record->adapter_count; i-- > 0;) {

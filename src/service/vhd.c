@@ -88,6 +88,14 @@ static json_t *vhd_ask(const char *path, enum vhd_format format, struct error *e
     return json;
 }
 
+// A qcow2 file may say that its bytes are in some other file of the host: whoever wrote it would choose which.
+static int vhd_read_data(const json_t *answer, const char *path, struct error *error)
+{
+    const json_t *data = json_object_get(json_object_get(answer, "format-specific"), "data");
+    const char *elsewhere = json_string_value(json_object_get(data, "data-file"));
+    return elsewhere ? error_set(error, "'%s' keeps its data in another file, '%s'", path, elsewhere) : 0;
+}
+
 static void vhd_read_answer(struct vhd_info *info, const json_t *answer)
 {
     info->size = (u64)json_integer_value(json_object_get(answer, "virtual-size"));
@@ -118,8 +126,9 @@ int vhd_read(struct vhd_info *info, const char *path, struct error *error)
     if (!answer)
         return error_prefix(error, "'%s'", path);
     vhd_read_answer(info, answer);
+    const int result = vhd_read_data(answer, path, error);
     json_decref(answer);
-    return 0;
+    return result;
 }
 
 static int vhd_check_one(const char *path, enum vhd_format format, struct error *error)

@@ -1,22 +1,47 @@
-// Stored records: a database file is foreign, too, once it was on a disk that fails or was edited by hand. Whatever the
-// bytes, opening and loading it ends with records or with an error, and what was loaded can be stored again.
+// Stored records, and exported ones: a database file is foreign, too, once it was on a disk that fails or was edited by hand. Whatever the
+// bytes, opening and loading it ends with records or with an error, and what was loaded can be stored again. An input that
+// begins with a brace is the JSON of an exported one.
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "service/record_json.h"
 #include "service/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PIECE = 5 }; // bytes of a change: where, how many, what
 
+static void check(const struct vm_record *record)
+{
+    if (!record->id || !record->name || !record->state || record->processor_count < 1 || !record->engine)
+        abort();
+}
+
+// What was read is written, and reads as the same.
+static void exported(const uint8_t *data, size_t size)
+{
+    struct error error;
+    struct vm_record record = {0}, again = {0};
+    json_t *json = size <= RECORD_JSON_BYTES ? json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (json && record_json_read(&record, json, &error) == 0) {
+        check(&record);
+        json_t *written = record_json_write(&record);
+        if (record_json_read(&again, written, &error) < 0 || strcmp(again.name, record.name))
+            abort();
+        json_decref(written);
+        record_vm_free(&again);
+    }
+    record_vm_free(&record);
+    json_decref(json);
+}
 
 static void loaded(void *context, struct vm_record *record)
 {
     (void)context;
-    if (!record->id || !record->name || !record->state || record->processor_count < 1)
-        abort();
+    check(record);
     struct vm_record copy;
     record_vm_copy(&copy, record);
     record_vm_free(&copy);
@@ -66,6 +91,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static size_t bytes;
     char path[64], other[80];
     struct error error;
+    if (size && data[0] == '{') {
+        exported(data, size);
+        return 0;
+    }
     if (!seed)
         seed = seed_read(&bytes);
     u8 *spoiled = malloc(bytes);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "cmdlet/value.h"
+#include "service/record_json.h"
 #include "service/store.h"
 
 struct fixture {
@@ -107,11 +109,20 @@ static struct vm_record record_full(void)
     record.memory_startup = record.memory_minimum = record.memory_maximum = (s64)MIB(64);
     record.memory_buffer = 20;
     record.start_delay = 30;
+    record.critical_error_timeout = 31;
+    record_text_set(&record.vendor, "Intel");
+    record_text_set(&record.engine, "Soft");
+    record_text_set(&record.start_action, "Start");
+    record_text_set(&record.stop_action, "ShutDown");
+    record_text_set(&record.critical_error_action, "None");
+    record_text_set(&record.checkpoint_type, "Standard");
     fill(record_drive_add(&record), record_drive_columns, 2);
     fill(record_drive_add(&record), record_drive_columns, 3);
     fill(record_adapter_add(&record), record_adapter_columns, 4);
     record_text_set(&record.adapters[0].id, "00000000-0000-4000-8000-000000000002");
     record_text_set(&record.adapters[0].mac, "00155d010203");
+    record_text_set(&record.adapters[0].port_mirroring, "Source");
+    record_text_set(&record.adapters[0].vlan_mode, "Trunk");
     return record;
 }
 
@@ -136,6 +147,68 @@ static void every_column_comes_back(void **state)
     same(&host, &back, record_host_columns);
     record_host_free(&host);
     record_host_free(&back);
+}
+
+static void every_column_comes_back_from_json(void **state)
+{
+    (void)state;
+    struct error error;
+    struct vm_record record = record_full(), back = {0};
+    json_t *json = record_json_write(&record);
+    assert_non_null(json);
+    assert_int_equal(record_json_read(&back, json, &error), 0);
+    same(&record, &back, record_vm_columns);
+    assert_int_equal(back.drive_count, 2);
+    same(&record.drives[1], &back.drives[1], record_drive_columns);
+    same(&record.adapters[0], &back.adapters[0], record_adapter_columns);
+    record_vm_free(&back);
+    record_vm_free(&record);
+    json_decref(json);
+}
+
+static void refused(const char *text, const char *why)
+{
+    struct error error = {0};
+    struct vm_record record = {0};
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    assert_int_equal(record_json_read(&record, json, &error), -1);
+    assert_non_null(strstr(error.text, why));
+    assert_null(record.id);
+    json_decref(json);
+}
+
+#define HEAD "{\"format\": \"nidus virtual machine\", \"formatVersion\": 1, "
+#define MACHINE HEAD "\"machine\": {\"id\": \"00000000-0000-4000-8000-000000000001\", \"name\": \"lab\""
+
+static void foreign_json_is_held_to_its_ranges(void **state)
+{
+    (void)state;
+    struct error error;
+    struct vm_record record = {0};
+    refused("{}", "no virtual machine that nidus exported");
+    refused("[]", "no virtual machine that nidus exported");
+    refused("{\"format\": \"nidus virtual machine\", \"formatVersion\": 2}", "this nidus knows 1");
+    refused(HEAD "\"machine\": {}}", "no name or no id");
+    refused(HEAD "\"machine\": {\"id\": \"../../etc\", \"name\": \"x\"}}", "no name or no id");
+    refused(MACHINE ", \"processor_count\": \"two\"}}", "'processor_count' is of the wrong kind");
+    refused(MACHINE ", \"notes\": 1}}", "'notes' is of the wrong kind");
+    refused(MACHINE "}, \"drives\": {}}", "its drives are no list");
+    json_t *json = json_loads(MACHINE ", \"processor_count\": 100000, \"memory_startup\": -1, \"engine\": \"rm\","
+                              " \"more\": 1}, \"adapters\": [{\"id\": \"x\"}], \"drives\": [{}]}", 0, NULL);
+    assert_int_equal(record_json_read(&record, json, &error), 0);
+    assert_int_equal(record.processor_count, 1);
+    assert_int_equal(record.memory_startup, MIB(512));
+    assert_string_equal(record.engine, "Auto");
+    assert_int_equal(record.adapter_count, 0); // without an id it is none
+    assert_string_equal(record.drives[0].controller_type, "SCSI");
+    json_t *many = json_array();
+    for (int i = 0; i <= RECORD_JSON_PARTS; i++)
+        json_array_append_new(many, json_object());
+    json_object_set_new(json, "drives", many);
+    record_vm_free(&record);
+    assert_int_equal(record_json_read(&record, json, &error), -1);
+    json_decref(json);
 }
 
 static void children_come_and_go(void **state)
@@ -228,6 +301,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_column_comes_back, setup, teardown),
+        cmocka_unit_test(every_column_comes_back_from_json),
+        cmocka_unit_test(foreign_json_is_held_to_its_ranges),
         cmocka_unit_test_setup_teardown(children_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(is_there_after_a_new_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing, setup, teardown),

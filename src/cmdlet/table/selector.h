@@ -22,4 +22,8 @@
 #define PARAMETER_PASSTHRU                                                                                            \
     {.name = "Passthru", .type = PARAMETER_SWITCH, .help = "Puts out the object that was changed."}
 
+#define PARAMETER_AS_JOB                                                                                              \
+    {.name = "AsJob", .type = PARAMETER_SWITCH,                                                                       \
+     .help = "Goes on in the background, and puts out a job: Get-Job, Wait-Job, Receive-Job."}
+
 #define PARAMETER_FORCE {.name = "Force", .type = PARAMETER_SWITCH, .help = "Asks no questions."}

@@ -6,6 +6,7 @@
 const struct noun *const table_nouns[] = {
     &table_vm,
     &table_vm_work,
+    &table_transfer,
     &table_host,
     &table_firmware,
     &table_console,

@@ -14,6 +14,7 @@ extern const struct noun *const table_nouns[]; // NULL past the last
 
 extern const struct noun table_vm;
 extern const struct noun table_vm_work;
+extern const struct noun table_transfer;
 extern const struct noun table_host;
 extern const struct noun table_firmware;
 extern const struct noun table_console;

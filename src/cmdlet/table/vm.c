@@ -7,7 +7,6 @@
     {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = (set), .position = 1,                     \
      .object = "VirtualMachine", .flags = PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD | (more),             \
      .help = "The names of the virtual machines; * and ? stand for any characters."}
-#define AS_JOB {.name = "AsJob", .type = PARAMETER_SWITCH, .help = "Taken and passed over: the cmdlet waits."}
 
 static const struct parameter get_parameters[] = {
     SELECTOR_NAME(PARAMETER_SET_1, 0),
@@ -40,7 +39,7 @@ static const struct parameter new_parameters[] = {
     {.name = "Prerelease", .type = PARAMETER_SWITCH, .help = "Version 254.0: for what is not released yet."},
     {.name = "Experimental", .type = PARAMETER_SWITCH, .help = "Version 255.0: for trials."},
     PARAMETER_FORCE,
-    AS_JOB,
+    PARAMETER_AS_JOB,
     {0},
 };
 
@@ -76,7 +75,8 @@ static const struct parameter set_parameters[] = {
 };
 
 static const struct parameter remove_parameters[] = {
-    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_FORCE, AS_JOB, {0}};
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_FORCE, PARAMETER_AS_JOB,
+    {0}};
 
 static const struct parameter rename_parameters[] = {
     {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = PARAMETER_SET_1, .position = 1,
@@ -91,7 +91,8 @@ static const struct parameter rename_parameters[] = {
 
 // Start-VM, Suspend-VM, Resume-VM, Save-VM
 static const struct parameter power_parameters[] = {
-    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), AS_JOB, PARAMETER_PASSTHRU, {0}};
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_AS_JOB, PARAMETER_PASSTHRU,
+    {0}};
 
 static const struct parameter stop_parameters[] = {
     SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
@@ -101,7 +102,7 @@ static const struct parameter stop_parameters[] = {
     {.name = "Save", .type = PARAMETER_SWITCH, .help = "Saves its state instead."},
     {.name = "Force", .type = PARAMETER_SWITCH,
      .help = "Turns it off if its guest has not shut down within five minutes."},
-    AS_JOB,
+    PARAMETER_AS_JOB,
     PARAMETER_PASSTHRU,
     {0},
 };
@@ -112,7 +113,7 @@ static const struct parameter restart_parameters[] = {
     PARAMETER_FORCE,
     {.name = "Type", .type = PARAMETER_ENUM, .values = "Reset Reboot",
      .help = "Reset presses its reset button, which is usual; Reboot shuts its guest down and starts it again."},
-    AS_JOB,
+    PARAMETER_AS_JOB,
     PARAMETER_PASSTHRU,
     {0},
 };

@@ -14,12 +14,14 @@
 extern const struct handler object_vm[], object_vm_power[], object_firmware[], object_host[], object_processor[],
     object_memory[], object_security[], object_vhd[], object_drive[], object_port[], object_adapter[],
     object_port_rule[],
-    object_switch[], object_nat[], object_ip[], object_version[], object_nested[], object_vm_work[], object_console[];
+    object_switch[], object_nat[], object_ip[], object_version[], object_nested[], object_vm_work[], object_transfer[],
+    object_console[];
 
 const struct handler *const object_handlers[] = {
     object_vm,
     object_vm_power,
     object_vm_work,
+    object_transfer,
     object_firmware,
     object_host,
     object_processor,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/place.h"
+#include "service/export.h"
 #include "service/object/object.h"
 #include "service/power.h"
 #include "service/version.h"
@@ -392,6 +393,7 @@ static void remove_one(struct call *call, struct vm *vm)
     char *log = value_text("%s/machines/%s.console.log", service_state_directory(call->service), draft->id);
     char *name = value_text_copy(draft->name);
     unlink(log);
+    export_sweep(draft, false);
     if (service_vm_remove(call->service, vm, draft, &error) < 0)
         call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", name, "'%s' failed to be removed.\n%s.", name,
                    error.text);
