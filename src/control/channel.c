@@ -97,7 +97,7 @@ static void server_accept(struct control_server *server)
     server->fd = fd;
     server->connection++;
     pthread_mutex_unlock(&server->lock);
-    server->reader.start = server->reader.end = 0;
+    message_reset(&server->reader);
 }
 
 static int server_take(struct control_server *server, u64 connection, const json_t *message)
@@ -106,7 +106,12 @@ static int server_take(struct control_server *server, u64 connection, const json
     if (!json_is_integer(id) || json_integer_value(id) < 0 || !json_is_string(command))
         return -1;
     const struct control_ticket ticket = {.connection = connection, .id = (u64)json_integer_value(id)};
-    server->commands.command(server->commands.context, server, ticket, json_string_value(command), message);
+    struct message_descriptors descriptors;
+    if (message_take_descriptors(&server->reader, message, &descriptors, NULL))
+        return -1;
+    server->commands.command(server->commands.context, server, ticket, json_string_value(command), message,
+                             &descriptors);
+    message_close_descriptors(&descriptors);
     return 0;
 }
 
@@ -162,9 +167,11 @@ static void server_round(struct control_server *server)
     if (fd >= 0)
         close(fd);
     pthread_mutex_lock(&server->lock);
-    if (!good)
+    if (!good) {
         server_hang_up(server);
-    else if (server->fd >= 0 && server->output_bytes)
+        message_reset(&server->reader);
+    }
+    if (server->fd >= 0 && server->output_bytes)
         server_write(server);
     pthread_mutex_unlock(&server->lock);
     if (fds[1].revents)
@@ -246,6 +253,7 @@ void control_server_close(struct control_server *server)
     pthread_join(server->thread, NULL);
     server_farewell(server);
     server_hang_up(server);
+    message_reset(&server->reader);
     close(server->listener);
     close(server->wake);
     pthread_mutex_destroy(&server->lock);

@@ -1,4 +1,4 @@
-// The worker's end of the control channel (control.h says what goes over it). A thread of its own moves the bytes, so
+// The worker's, and the switch's, end of the control channel (control.h says what goes over it). A thread of its own moves the bytes, so
 // that the service's slowness is not the VM's.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include "base/types.h"
 
 struct json_t;
+struct message_descriptors;
 
 struct control_server;
 
@@ -15,11 +16,11 @@ struct control_ticket {
 };
 
 // On the server's thread: answer with control_server_answer, at once or later, from any thread. `message` is the
-// server's; the arguments of the command are its fields.
+// server's; the arguments of the command are its fields. `descriptors` (message.h) came with it.
 struct control_server_commands {
     void *context;
     void (*command)(void *context, struct control_server *server, struct control_ticket ticket, const char *command,
-                    const struct json_t *message);
+                    const struct json_t *message, struct message_descriptors *descriptors);
 };
 
 // Serves those who connect to `listener`, a non-blocking listening socket, and first of all `service`, one that is

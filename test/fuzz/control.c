@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/control.h"
@@ -31,7 +32,7 @@ static void fuzz_messages(const uint8_t *data, size_t size)
     struct error error;
     json_t *message;
     int ends[2];
-    if (size > 32768 || pipe(ends)) // what a pipe takes without a reader
+    if (size > 32768 || socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) // what one takes without a reader
         return;
     reader.start = reader.end = 0;
     if (write(ends[1], data, size) != (ssize_t)size)

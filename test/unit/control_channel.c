@@ -10,12 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "control/channel.h"
 #include "control/control.h"
+#include "control/message.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -24,13 +27,28 @@ struct worker {
     struct control_ticket kept; // of "later"
 };
 
+// What was sent with the message: files, each of another size.
+static void answer_sizes(struct control_server *server, struct control_ticket ticket,
+                         struct message_descriptors *descriptors)
+{
+    json_t *sizes = json_array();
+    for (unsigned i = 0; i < descriptors->count; i++) {
+        struct stat status;
+        assert_int_equal(fstat(descriptors->fds[i], &status), 0);
+        json_array_append_new(sizes, json_integer(status.st_size));
+    }
+    control_server_answer(server, ticket, json_pack("{s:o}", "sizes", sizes), NULL);
+}
+
 static void on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *command,
-                       const json_t *message)
+                       const json_t *message, struct message_descriptors *descriptors)
 {
     struct worker *worker = context;
     const struct error error = {.text = "cannot do that"};
     if (!strcmp(command, "echo"))
         control_server_answer(server, ticket, json_pack("{s:O}", "word", json_object_get(message, "word")), NULL);
+    else if (!strcmp(command, "sizes"))
+        answer_sizes(server, ticket, descriptors);
     else if (!strcmp(command, "later"))
         worker->kept = ticket;
     else if (!strcmp(command, "now"))
@@ -179,6 +197,28 @@ static void hangs_up_on_the_slow(void **state)
     close(fd);
 }
 
+// Each message gets the descriptors it came with, however the bytes are cut; who tells of more than came is hung up on.
+static void passes_descriptors(void **state)
+{
+    struct fixture *fixture = *state;
+    int files[3];
+    for (int i = 0; i < 3; i++) {
+        files[i] = memfd_create("sent", MFD_CLOEXEC);
+        assert_int_equal(ftruncate(files[i], i + 1), 0);
+    }
+    static const char first[] = "{\"id\":1,\"command\":\"sizes\",\"descriptors\":2}\n{\"id\":2,\"command\":\"sizes\"}\n{";
+    static const char second[] = "\"id\":3,\"command\":\"sizes\",\"descriptors\":1}\n";
+    assert_int_equal(message_send(fixture->service, first, sizeof first - 1, files, 2), sizeof first - 1);
+    assert_int_equal(message_send(fixture->service, second, sizeof second - 1, files + 2, 1), sizeof second - 1);
+    assert_string_equal(hear(fixture->service), "{\"id\":1,\"result\":{\"sizes\":[1,2]}}\n");
+    assert_string_equal(hear(fixture->service), "{\"id\":2,\"result\":{\"sizes\":[]}}\n");
+    assert_string_equal(hear(fixture->service), "{\"id\":3,\"result\":{\"sizes\":[3]}}\n");
+    say(fixture->service, "{\"id\":4,\"command\":\"sizes\",\"descriptors\":1}\n");
+    assert_string_equal(hear(fixture->service), "");
+    for (int i = 0; i < 3; i++)
+        close(files[i]);
+}
+
 static void says_goodbye(void **state)
 {
     struct fixture *fixture = *state;
@@ -196,6 +236,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(replaces, setup, teardown),
         cmocka_unit_test_setup_teardown(hangs_up_on_nonsense, setup, teardown),
         cmocka_unit_test_setup_teardown(hangs_up_on_the_slow, setup, teardown),
+        cmocka_unit_test_setup_teardown(passes_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(says_goodbye, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
