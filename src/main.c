@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "service/daemon.h"
 #include "shell/shell_main.h"
+#include "switch/switch_main.h"
 #include "worker/run.h"
 #include "worker/status.h"
 #include "worker/suggest.h"
@@ -25,6 +26,7 @@ static const struct command commands[] = {
     {"run", "run one VM in this terminal; its exit status is the command's", run_main},
     {"daemon", "keep the records of VMs and carry out cmdlets", daemon_main},
     {"worker", "one VM for the service, which starts it", worker_main},
+    {"switch", "one virtual switch for the service, which starts it", switch_main},
     {"guest-agent", "inside a VM: answers its host's questions, and shuts down when it asks", guest_agent_main},
     {"--help", "print this and end", command_help},
     {"--version", "print the version and end", command_version},

@@ -85,6 +85,14 @@ void control_server_answer(struct control_server *server, struct control_ticket 
 
 void control_server_event(struct control_server *server, json_t *event) { server_say(server, 0, event); }
 
+bool control_server_connected(struct control_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    const bool connected = server->fd >= 0;
+    pthread_mutex_unlock(&server->lock);
+    return connected;
+}
+
 // --- The thread ---
 
 static void server_accept(struct control_server *server)

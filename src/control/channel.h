@@ -34,4 +34,5 @@ void control_server_close(struct control_server *server); // NULL is allowed
 // Any thread. They take over `result` (NULL: an empty one) and `event`; `error` stands for failure, NULL for success.
 void control_server_answer(struct control_server *server, struct control_ticket ticket, struct json_t *result,
                            const struct error *error);
+bool control_server_connected(struct control_server *server); // whether a service is there
 void control_server_event(struct control_server *server, struct json_t *event);

@@ -5,7 +5,7 @@
 // A message is one line of JSON, at most CONTROL_LINE bytes. Either side treats the other as foreign: the service
 // because a guest may have taken the worker over, the worker because it costs nothing.
 //
-//   to the worker      {"id": 7, "command": "pause", ...}
+//   to the worker      {"id": 7, "command": "pause", ...}; "descriptors": how many come along (SCM_RIGHTS)
 //   back               {"id": 7, "result": {...}}  or  {"id": 7, "error": "cannot ..."}
 //   without being asked {"event": "ended", ...}
 //
@@ -16,6 +16,8 @@
 //   reset                 -                          - ; a guest that starts anew: same process, same sockets
 //   end                   -                          - ; the process ends as if the plug was pulled
 //   save                  {"path"}                   - ; pauses, writes the state, ends with CONTROL_ENDED_SAVED
+//   connect               {"adapter"}, CONTROL_WIRE_DESCRIPTORS or no descriptors: plugs a wire to a switch (net/wire.h)
+//                         into it, or pulls the one it has
 //   memory                {"startup", "minimum", "maximum", "dynamic", "buffer"}  - ; an error says why not
 // Events
 //   state                 {"state": enum control_state's name}
@@ -58,6 +60,9 @@ enum {
 
 enum control_descriptor { CONTROL_FD_CONFIG = 3, CONTROL_FD_LOCK = 4, CONTROL_FD_SERVICE = 5 };
 
+// Of a wire's end, in this order.
+enum { CONTROL_WIRE_MEMORY, CONTROL_WIRE_BELL, CONTROL_WIRE_DESCRIPTORS };
+
 enum control_state { CONTROL_STARTING, CONTROL_RUNNING, CONTROL_PAUSED, CONTROL_SAVING };
 
 enum control_ending {
@@ -85,7 +90,7 @@ struct control_disk {
 struct control_adapter {
     char *id;     // GUID
     u8 mac[6];
-    char *network; // "user": the worker's own NAT; "none": a cable to nowhere; "socket:PATH": a switch's port
+    char *network; // "wire": what `connect` plugs in; "user": the worker's own NAT; "none": a cable to nowhere
 };
 
 // Everything a VM starts from. Given to the worker as one JSON document on a descriptor; strings are owned.

@@ -92,10 +92,10 @@ static void frame_arp(struct frame *frame, const u8 *at, size_t left)
     memcpy(frame->to, at + 24, 4);
 }
 
-bool frame_read(struct frame *frame, const u8 *bytes, size_t count)
+bool frame_read(struct frame *frame, const u8 *bytes, size_t there, size_t count)
 {
     *frame = (struct frame){.bytes = bytes, .count = count, .icmp_type = ICMP_NONE, .payload = FRAME_HEADER};
-    if (count < FRAME_HEADER || count > FRAME_MOST)
+    if (there < FRAME_HEADER || count > FRAME_MOST)
         return false;
     frame->destination = bytes;
     frame->source = bytes + FRAME_MAC;
@@ -103,7 +103,7 @@ bool frame_read(struct frame *frame, const u8 *bytes, size_t count)
     if (frame_is_group(frame->source))
         return false;
     if (frame->type == TYPE_VLAN || frame->type == TYPE_QINQ) {
-        if (count < FRAME_HEADER + FRAME_TAG)
+        if (there < FRAME_HEADER + FRAME_TAG)
             return false;
         frame->tagged = true;
         frame->vlan = read16(bytes + FRAME_HEADER) & 0xfff;
@@ -112,7 +112,7 @@ bool frame_read(struct frame *frame, const u8 *bytes, size_t count)
         frame->payload += FRAME_TAG;
     }
     const u8 *at = bytes + frame->payload;
-    const size_t left = count - frame->payload;
+    const size_t left = there - frame->payload;
     if (frame->type == TYPE_IPV4)
         frame_ipv4(frame, at, left);
     else if (frame->type == TYPE_IPV6)

@@ -4,13 +4,13 @@
 
 #include "base/types.h"
 
-enum { FRAME_MAC = 6, FRAME_HEADER = 14, FRAME_TAG = 4, FRAME_MOST = 65550, FRAME_ADDRESS = 16 };
+enum { FRAME_MAC = 6, FRAME_HEADER = 14, FRAME_TAG = 4, FRAME_MOST = 65550, FRAME_HEAD = 2048, FRAME_ADDRESS = 16 };
 
 enum frame_network { FRAME_OTHER, FRAME_ARP, FRAME_IPV4, FRAME_IPV6 };
 
 struct frame {
-    const u8 *bytes; // from the destination address on, without preamble and checksum
-    size_t count;
+    const u8 *bytes; // from the destination address on, without preamble and checksum: its first FRAME_HEAD, or all
+    size_t count;    // of the whole frame
     const u8 *destination, *source; // FRAME_MAC bytes
     bool tagged;
     u16 vlan;       // of the tag, 0..4095; 0 without one
@@ -24,8 +24,9 @@ struct frame {
     u8 icmp_type;                              // ICMP, ICMPv6; 255 if there is none
 };
 
-// False if it is no frame at all: shorter than a header, longer than FRAME_MOST, or sent from a group address.
-bool frame_read(struct frame *frame, const u8 *bytes, size_t count);
+// `bytes` are the first `there` of a frame of `count` bytes; what lies behind them is not looked at. False if it is no
+// frame at all: shorter than a header, longer than FRAME_MOST, or sent from a group address.
+bool frame_read(struct frame *frame, const u8 *bytes, size_t there, size_t count);
 
 static inline bool frame_is_group(const u8 *address)
 {

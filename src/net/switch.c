@@ -9,6 +9,8 @@
 #include "net/rule.h"
 #include "net/table.h"
 
+enum { SWITCH_HEAD_PARTS = 3 };
+
 struct switch_port {
     bool used, told; // told: `spoofed` was called since the rules were set
     struct switch_rules rules;
@@ -21,6 +23,9 @@ struct switch_device {
     int ports; // beyond the highest one in use
     struct table table;
     struct switch_port port[SWITCH_PORTS];
+    u8 head[FRAME_HEAD];                 // of the frame that is passed on
+    struct iovec rest[OFFLOAD_PARTS];    // what lies behind that
+    struct iovec parts[SWITCH_HEAD_PARTS + OFFLOAD_PARTS]; // as it goes out
 };
 
 struct switch_device *switch_create(void)
@@ -127,42 +132,82 @@ static bool port_admits(struct switch_port *port, const struct frame *frame, u64
     return true;
 }
 
-// The frame in parts, with a tag of `vlan` or without any.
-static unsigned frame_parts(const struct frame *frame, enum rule_out out, u16 vlan, u8 tag[FRAME_TAG],
-                            struct switch_part parts[3])
+// A frame as it came in: its first bytes in our memory, the rest where its sender has it.
+struct switch_frame {
+    struct frame frame;
+    struct network_header header;
+    const struct iovec *rest;
+    unsigned rest_count;
+};
+
+// 5.1.6: what the header says of places in the frame moves with a tag.
+static struct network_header header_moved(const struct network_header *from, int by)
+{
+    struct network_header header = *from;
+    if (header.flags & NETWORK_NEEDS_CHECKSUM)
+        header.checksum_start = (u16)(header.checksum_start + by);
+    if (header.gso_type != NETWORK_GSO_NONE)
+        header.header_bytes = (u16)(header.header_bytes + by);
+    return header;
+}
+
+static struct iovec part(const void *bytes, size_t count)
+{
+    return (struct iovec){(void *)(uintptr_t)bytes, count};
+}
+
+// The frame's first bytes in parts, with a tag of `vlan` or without any. By how much it is longer goes to `by`.
+static unsigned frame_head(const struct frame *frame, size_t there, enum rule_out out, u16 vlan, u8 tag[FRAME_TAG],
+                           struct iovec parts[SWITCH_HEAD_PARTS], int *by)
 {
     enum { ADDRESSES = 2 * FRAME_MAC };
     const bool as_it_is = out == RULE_TAGGED ? frame->tagged && frame->vlan == vlan : !frame->tagged;
+    *by = 0;
     if (as_it_is) {
-        parts[0] = (struct switch_part){frame->bytes, frame->count};
+        parts[0] = part(frame->bytes, there);
         return 1;
     }
     const size_t type = frame->payload - 2; // the EtherType behind an old tag
     unsigned count = 0;
-    parts[count++] = (struct switch_part){frame->bytes, ADDRESSES};
+    parts[count++] = part(frame->bytes, ADDRESSES);
     if (out == RULE_TAGGED) {
         const u16 word = (u16)(frame->priority << 13 | vlan);
         memcpy(tag, (const u8[]){0x81, 0x00, (u8)(word >> 8), (u8)word}, FRAME_TAG);
-        parts[count++] = (struct switch_part){tag, FRAME_TAG};
+        parts[count++] = part(tag, FRAME_TAG);
+        *by = frame->tagged ? 0 : FRAME_TAG;
+    } else {
+        *by = -FRAME_TAG;
     }
-    parts[count++] = (struct switch_part){frame->bytes + type, frame->count - type};
+    parts[count++] = part(frame->bytes + type, there - type);
     return count;
 }
 
-static void port_output(struct switch_port *port, const struct frame *frame, u16 vlan, enum rule_out out)
+static bool port_send(struct switch_device *device, struct switch_port *port, const struct switch_frame *in,
+                      enum rule_out out, u16 vlan)
 {
-    struct switch_part parts[3];
+    struct iovec *parts = device->parts;
     u8 tag[FRAME_TAG];
-    if (!rule_acl(&port->rules, frame, SWITCH_INBOUND)) {
+    int by;
+    const size_t there = in->frame.count < FRAME_HEAD ? in->frame.count : FRAME_HEAD;
+    unsigned count = frame_head(&in->frame, there, out, vlan, tag, parts, &by);
+    memcpy(parts + count, in->rest, in->rest_count * sizeof *parts);
+    const struct network_header header = header_moved(&in->header, by);
+    return port->output.send(port->output.context, &header, parts, count + in->rest_count);
+}
+
+static void port_output(struct switch_device *device, struct switch_port *port, const struct switch_frame *in,
+                        u16 vlan, enum rule_out out)
+{
+    if (!rule_acl(&port->rules, &in->frame, SWITCH_INBOUND)) {
         drop(port, SWITCH_DROP_ACL);
         return;
     }
-    if (!port->output.send(port->output.context, parts, frame_parts(frame, out, vlan, tag, parts))) {
+    if (!port_send(device, port, in, out, vlan)) {
         drop(port, SWITCH_DROP_FULL);
         return;
     }
     port->counters.frames_received++;
-    port->counters.bytes_received += frame->count;
+    port->counters.bytes_received += in->frame.count;
 }
 
 // Whether a frame that nobody in particular has asked for concerns the port.
@@ -172,23 +217,23 @@ static bool port_wants(const struct switch_port *port, const struct frame *frame
            !memcmp(port->rules.mac, frame->destination, FRAME_MAC);
 }
 
-static void port_forward(struct switch_device *device, int to, const struct frame *frame, u16 vlan)
+static void port_forward(struct switch_device *device, int to, const struct switch_frame *in, u16 vlan)
 {
     struct switch_port *port = &device->port[to];
     const enum rule_out out = rule_vlan_out(&port->rules, vlan);
     if (port->used && out != RULE_NOT_HERE)
-        port_output(port, frame, vlan, out);
+        port_output(device, port, in, vlan, out);
 }
 
-static void switch_flood(struct switch_device *device, int from, const struct frame *frame, u16 vlan)
+static void switch_flood(struct switch_device *device, int from, const struct switch_frame *in, u16 vlan)
 {
     for (int i = 0; i < device->ports; i++)
-        if (i != from && device->port[i].used && port_wants(&device->port[i], frame))
-            port_forward(device, i, frame, vlan);
+        if (i != from && device->port[i].used && port_wants(&device->port[i], &in->frame))
+            port_forward(device, i, in, vlan);
 }
 
 // Mirroring shows what a source port carries, both ways, whatever the destination's own rules about addresses.
-static void switch_mirror(struct switch_device *device, int from, int to, const struct frame *frame, u16 vlan)
+static void switch_mirror(struct switch_device *device, int from, int to, const struct switch_frame *in, u16 vlan)
 {
     const bool source = device->port[from].rules.mirror == SWITCH_MIRROR_SOURCE ||
                         (to >= 0 && device->port[to].rules.mirror == SWITCH_MIRROR_SOURCE);
@@ -196,7 +241,7 @@ static void switch_mirror(struct switch_device *device, int from, int to, const 
         return;
     for (int i = 0; i < device->ports; i++)
         if (i != from && i != to && device->port[i].used && device->port[i].rules.mirror == SWITCH_MIRROR_DESTINATION)
-            port_output(&device->port[i], frame, vlan, RULE_PLAIN);
+            port_output(device, &device->port[i], in, vlan, RULE_PLAIN);
 }
 
 // An adapter's own address needs no learning to be found.
@@ -215,33 +260,55 @@ static unsigned port_limit(const struct switch_rules *rules)
     return rules->uplink ? SWITCH_ADDRESSES / 2 : rules->spoofing ? SWITCH_PORT_ADDRESSES : 1;
 }
 
-void switch_receive(struct switch_device *device, int from, const u8 *bytes, size_t count, u64 now)
+// Reads the frame's first bytes into our memory. False: it is none.
+static bool switch_take(struct switch_device *device, struct switch_frame *in, const struct network_header *header,
+                        const struct iovec *parts, unsigned count)
+{
+    const size_t bytes = offload_bytes(parts, count), there = offload_copy(parts, count, 0, device->head, FRAME_HEAD);
+    if (count > OFFLOAD_PARTS || !frame_read(&in->frame, device->head, there, bytes))
+        return false;
+    size_t skip = there;
+    unsigned first = 0;
+    while (first < count && skip >= parts[first].iov_len)
+        skip -= parts[first++].iov_len;
+    in->rest_count = count - first;
+    memcpy(device->rest, parts + first, in->rest_count * sizeof *parts);
+    if (in->rest_count)
+        device->rest[0] = part((const u8 *)device->rest[0].iov_base + skip, device->rest[0].iov_len - skip);
+    in->rest = device->rest;
+    in->header = *header;
+    return true;
+}
+
+void switch_receive(struct switch_device *device, int from, const struct network_header *header,
+                    const struct iovec *parts, unsigned count, u64 now)
 {
     struct switch_port *port = &device->port[from];
-    struct frame frame;
+    struct switch_frame in;
     u16 vlan;
-    if (!frame_read(&frame, bytes, count)) {
+    if (!switch_take(device, &in, header, parts, count)) {
         drop(port, SWITCH_DROP_MALFORMED);
         return;
     }
-    if (!port_admits(port, &frame, now, &vlan))
+    const struct frame *frame = &in.frame;
+    if (!port_admits(port, frame, now, &vlan))
         return;
-    table_learn(&device->table, vlan, frame.source, from, port_limit(&port->rules), now);
+    table_learn(&device->table, vlan, frame->source, from, port_limit(&port->rules), now);
     int to = -1;
-    if (!frame_is_group(frame.destination)) {
-        to = table_find(&device->table, vlan, frame.destination, now);
+    if (!frame_is_group(frame->destination)) {
+        to = table_find(&device->table, vlan, frame->destination, now);
         if (to < 0)
-            to = switch_owner(device, vlan, frame.destination);
+            to = switch_owner(device, vlan, frame->destination);
     }
     if (to < 0 && !bucket_take(&port->storm, port->rules.storm_limit, 1, now)) {
         drop(port, SWITCH_DROP_STORM);
         return;
     }
     port->counters.frames_sent++;
-    port->counters.bytes_sent += count;
+    port->counters.bytes_sent += frame->count;
     if (to < 0)
-        switch_flood(device, from, &frame, vlan);
+        switch_flood(device, from, &in, vlan);
     else if (to != from)
-        port_forward(device, to, &frame, vlan);
-    switch_mirror(device, from, to, &frame, vlan);
+        port_forward(device, to, &in, vlan);
+    switch_mirror(device, from, to, &in, vlan);
 }

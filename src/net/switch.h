@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "net/frame.h"
+#include "net/offload.h"
 
 enum {
     SWITCH_PORTS = 256,
@@ -74,16 +75,11 @@ struct switch_counters {
     u8 last_spoofed[FRAME_MAC];
 };
 
-// A frame on its way out, in up to three parts: VLAN tags come and go without the frame being copied.
-struct switch_part {
-    const u8 *bytes;
-    size_t count;
-};
-
+// Where frames go out: in parts, so that VLAN tags come and go, and the rest is passed on from where it lies.
 struct switch_output {
     void *context;
     // False if the port cannot take it now: the frame is dropped there.
-    bool (*send)(void *context, const struct switch_part *parts, unsigned count);
+    offload_give *send;
     // The first frame from a foreign address since the rules were set. `mac` is that address. May be NULL.
     void (*spoofed)(void *context, const u8 *mac);
 };
@@ -100,8 +96,11 @@ void switch_set_rules(struct switch_device *device, int port, const struct switc
 const struct switch_counters *switch_port_counters(const struct switch_device *device, int port);
 const struct switch_rules *switch_port_rules(const struct switch_device *device, int port);
 
-// A frame from the adapter at `port`. `now` is in ns and never goes back.
-void switch_receive(struct switch_device *device, int port, const u8 *bytes, size_t count, u64 now);
+// A frame from the adapter at `port`, in at most OFFLOAD_PARTS parts; its header goes with it. The parts may be memory
+// that its sender writes to: what is decided by is copied first, and that copy is passed on. `now` is in ns and never
+// goes back.
+void switch_receive(struct switch_device *device, int port, const struct network_header *header,
+                    const struct iovec *parts, unsigned count, u64 now);
 
 // Which port an address was learnt at, -1: none.
 int switch_find(const struct switch_device *device, u16 vlan, const u8 *mac, u64 now);

@@ -159,8 +159,6 @@ static bool wire_fits(const struct wire *wire, u32 need)
     return !wire->broken && WIRE_RING - (wire->out.own - wire->out.other) >= need;
 }
 
-bool wire_has_room(const struct wire *wire, size_t bytes) { return wire_fits(wire, wire_need(wire, bytes)); }
-
 // Asks again, and then with the flag up, so that a receiver that gives back room just now either is seen or rings.
 static bool wire_wait_for_room(struct wire *wire, u32 need)
 {
@@ -172,10 +170,10 @@ static bool wire_wait_for_room(struct wire *wire, u32 need)
     return wire_fits(wire, need);
 }
 
-bool wire_send(struct wire *wire, const struct iovec *parts, unsigned count)
+bool wire_send(struct wire *wire, const void *header, const struct iovec *parts, unsigned count)
 {
     struct wire_ring *out = &wire->out;
-    size_t bytes = 0;
+    size_t bytes = WIRE_HEADER;
     for (unsigned i = 0; i < count; i++)
         bytes += parts[i].iov_len;
     if (bytes < WIRE_LEAST || bytes > WIRE_MOST || wire->broken || wire->hung_up)
@@ -191,7 +189,8 @@ bool wire_send(struct wire *wire, const struct iovec *parts, unsigned count)
         at = out->bytes;
     }
     memcpy(at, &(u32){(u32)bytes}, WIRE_LENGTH);
-    at += WIRE_LENGTH;
+    memcpy(at + WIRE_LENGTH, header, WIRE_HEADER);
+    at += WIRE_LENGTH + WIRE_HEADER;
     for (unsigned i = 0; i < count; i++) {
         memcpy(at, parts[i].iov_base, parts[i].iov_len);
         at += parts[i].iov_len;

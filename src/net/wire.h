@@ -23,7 +23,7 @@
 enum {
     WIRE_HEADER = 12,
     WIRE_LEAST = WIRE_HEADER + 14,    // bytes of a record: header and frame
-    WIRE_MOST = WIRE_HEADER + 65550,  // a segment of 64 KiB with its Ethernet header and a tag
+    WIRE_MOST = WIRE_HEADER + 65554,  // a segment of 64 KiB with its Ethernet header and a tag
     WIRE_RING = 512 << 10,            // bytes of a ring, a power of two: eight of the longest
     WIRE_PAGE = 4096,                 // the indices of both rings
     WIRE_BYTES = WIRE_PAGE + 2 * WIRE_RING,
@@ -51,11 +51,10 @@ int wire_bell(const struct wire *wire);        // to be polled for reading; -1 o
 bool wire_is_broken(const struct wire *wire);  // the other side does not keep the rules
 bool wire_is_hung_up(const struct wire *wire); // it is gone, or has closed its end
 
-// A record of WIRE_LEAST to WIRE_MOST bytes, in parts. False: there is no room now (the bell rings when there is), or
+// A record: WIRE_HEADER bytes of header and a frame, in parts. False: there is no room now (the bell rings when there is), or
 // never again. The other side sees it after wire_flush.
-bool wire_send(struct wire *wire, const struct iovec *parts, unsigned count);
+bool wire_send(struct wire *wire, const void *header, const struct iovec *parts, unsigned count);
 void wire_flush(struct wire *wire);
-bool wire_has_room(const struct wire *wire, size_t bytes); // as of when the other side was last looked at
 
 // The next record, in shared memory, until wire_done; 0: there is none. The room of records that are done is given back
 // by wire_flush.

@@ -136,6 +136,18 @@ static int host_open_images(struct host *host, struct error *error)
                                           strerror(errno));
 }
 
+static int host_open_wires(struct host *host, struct error *error)
+{
+    for (unsigned i = 0; i < host->options->adapter_count; i++) {
+        if (host->options->adapters[i].net != RUN_NET_WIRE)
+            continue;
+        host->wires[i] = wire_port_create(error);
+        if (!host->wires[i])
+            return -1;
+    }
+    return 0;
+}
+
 int host_open(struct host *host, const struct run_options *options, struct error *error)
 {
     *host = (struct host){.options = options, .restore = -1};
@@ -144,7 +156,7 @@ int host_open(struct host *host, const struct run_options *options, struct error
     host->memory = (struct memory_policy){.minimum = minimum, .maximum = maximum, .buffer = options->memory_buffer};
     pthread_mutex_init(&host->lock, NULL);
     host->channel = channel_create(error);
-    if (host->channel && !host_open_images(host, error) && !host_open_disks(host, error) &&
+    if (host->channel && !host_open_wires(host, error) && !host_open_images(host, error) && !host_open_disks(host, error) &&
         !host_open_console(host, error))
         return 0;
     host_close(host);
@@ -208,6 +220,10 @@ void host_close(struct host *host)
     host->images = NULL;
     if (host->restore >= 0)
         close(host->restore);
+    for (unsigned i = 0; i < RUN_ADAPTERS; i++) {
+        network_close(host->wires[i]);
+        host->wires[i] = NULL;
+    }
     while (host->disk_count)
         disk_close(&host->disks[--host->disk_count]);
     pthread_mutex_destroy(&host->lock);

@@ -10,6 +10,7 @@
 #include "host/channel.h"
 #include "host/console.h"
 #include "host/disk.h"
+#include "host/wire_port.h"
 #include "worker/memory_control.h"
 #include "worker/run_options.h"
 
@@ -29,6 +30,7 @@ struct host {
     int restore;              // the saved state to go on from, -1: none
     struct channel *channel;  // to the guest's agent
     struct agent *agent;      // from host_start on
+    struct network_port *wires[RUN_ADAPTERS]; // RUN_NET_WIRE: plugged and pulled by the service
     struct memory_policy memory;
     void (*agent_changed)(void *context); // agent_events.changed; set before host_start, or NULL
     void *agent_context;

@@ -18,7 +18,11 @@ struct run_disk {
 
 enum run_console { RUN_CONSOLE_STDIO, RUN_CONSOLE_SOCKET };
 
-enum run_net { RUN_NET_NONE /* a cable to nowhere */, RUN_NET_USER };
+enum run_net {
+    RUN_NET_NONE, // a cable to nowhere
+    RUN_NET_USER,
+    RUN_NET_WIRE, // to a switch, as the service plugs it; no option asks for it
+};
 
 struct run_adapter {
     enum run_net net;

@@ -35,14 +35,19 @@ static int vm_devices_add(struct vm_devices *devices, struct board *board, struc
     return board_attach(board, &function->function, error);
 }
 
-static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapter *adapter, struct board *board,
-                              struct error *error)
+// `wire` is the host's; other ports are made anew with each board.
+static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapter *adapter, struct network_port *wire,
+                              struct board *board, struct error *error)
 {
-    struct virtio_net_config config = {
-        .port = adapter->net == RUN_NET_USER ? slirp_open(error) : network_nowhere(error)};
+    struct virtio_net_config config = {.port = wire};
+    if (wire)
+        wire_port_begin(wire);
+    else
+        config.port = adapter->net == RUN_NET_USER ? slirp_open(error) : network_nowhere(error);
     if (!config.port)
         return error_prefix(error, "network adapter");
-    devices->nets[devices->net_count++] = config.port;
+    if (!wire)
+        devices->nets[devices->net_count++] = config.port;
     memcpy(config.mac, adapter->mac, sizeof config.mac);
     return vm_devices_add(devices, board, virtio_net_create(board_memory(board), &config, error), error);
 }
@@ -73,7 +78,7 @@ static int vm_devices_add_all(struct vm_devices *devices, struct host *host, str
     if (vm_devices_add(devices, board, virtio_console_create(memory, &console, error), error))
         return -1;
     for (unsigned i = 0; i < devices->options->adapter_count; i++)
-        if (vm_devices_add_net(devices, &devices->options->adapters[i], board, error))
+        if (vm_devices_add_net(devices, &devices->options->adapters[i], host->wires[i], board, error))
             return -1;
     const struct virtio_rng_config rng = {.bytes_per_second = 0};
     if (vm_devices_add(devices, board, virtio_rng_create(memory, &rng, error), error))

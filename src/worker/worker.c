@@ -89,8 +89,10 @@ static int worker_adapters(struct worker *worker, struct error *error)
             to->net = RUN_NET_USER;
         else if (!strcmp(adapter->network, "none"))
             to->net = RUN_NET_NONE;
+        else if (!strcmp(adapter->network, "wire"))
+            to->net = RUN_NET_WIRE;
         else
-            return error_set(error, "network adapter %s: network '%.64s' is neither user nor none", adapter->id,
+            return error_set(error, "network adapter %s: network '%.64s' is neither wire nor user nor none", adapter->id,
                              adapter->network);
     }
     return 0;

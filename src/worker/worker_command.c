@@ -13,33 +13,34 @@
 struct worker_command {
     const char *name;
     // On the VM's thread. -1 with the reason; *result may be left alone.
-    int (*act)(struct worker *worker, struct vm *vm, const json_t *message, json_t **result, struct error *error);
+    int (*act)(struct worker *worker, struct vm *vm, struct worker_request *request, json_t **result,
+               struct error *error);
 };
 
-static int command_pause(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                         struct error *error)
+static int command_pause(struct worker *worker, struct vm *vm, struct worker_request *request,
+                         json_t **result, struct error *error)
 {
-    (void)message, (void)result;
+    (void)request, (void)result;
     if (vm_pause(vm, error))
         return -1;
     worker_set_state(worker, CONTROL_PAUSED);
     return 0;
 }
 
-static int command_resume(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                          struct error *error)
+static int command_resume(struct worker *worker, struct vm *vm, struct worker_request *request,
+                          json_t **result, struct error *error)
 {
-    (void)message, (void)result;
+    (void)request, (void)result;
     if (vm_resume(vm, error))
         return -1;
     worker_set_state(worker, CONTROL_RUNNING);
     return 0;
 }
 
-static int command_shutdown(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                            struct error *error)
+static int command_shutdown(struct worker *worker, struct vm *vm, struct worker_request *request,
+                            json_t **result, struct error *error)
 {
-    (void)message;
+    (void)request;
     if (vm->paused)
         return error_set(error, "'%s' is paused: a guest that stands still cannot shut down; resume it first",
                          worker->config.name);
@@ -48,13 +49,13 @@ static int command_shutdown(struct worker *worker, struct vm *vm, const json_t *
 }
 
 // A policy that the VM is to follow from now on; beyond what it can be given while it runs, dynamic memory does not go.
-static int command_memory(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                          struct error *error)
+static int command_memory(struct worker *worker, struct vm *vm, struct worker_request *request,
+                          json_t **result, struct error *error)
 {
     json_int_t startup, minimum, maximum, buffer;
     int dynamic;
     (void)worker, (void)result;
-    if (json_unpack((json_t *)message, "{s:I,s:I,s:I,s:b,s:I}", "startup", &startup, "minimum", &minimum, "maximum",
+    if (json_unpack(request->message, "{s:I,s:I,s:I,s:b,s:I}", "startup", &startup, "minimum", &minimum, "maximum",
                     &maximum, "dynamic", &dynamic, "buffer", &buffer) ||
         startup < 0 || minimum < 0 || maximum < 0 || buffer < 0 || buffer > RUN_MEMORY_BUFFER_MOST)
         return error_set(error, "memory: expected bytes as \"startup\", \"minimum\" and \"maximum\", \"dynamic\", and "
@@ -69,28 +70,28 @@ static int command_memory(struct worker *worker, struct vm *vm, const json_t *me
     return vm_set_memory(vm, &policy, error);
 }
 
-static int command_reset(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                         struct error *error)
+static int command_reset(struct worker *worker, struct vm *vm, struct worker_request *request,
+                         json_t **result, struct error *error)
 {
-    (void)message, (void)result;
+    (void)request, (void)result;
     if (!worker->host.images)
         return error_set(error, "'%s' has no kernel to boot anew", worker->config.name);
     vm_end(vm, VM_RESET, 0, "%s", "");
     return 0;
 }
 
-static int command_end(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                       struct error *error)
+static int command_end(struct worker *worker, struct vm *vm, struct worker_request *request,
+                       json_t **result, struct error *error)
 {
-    (void)worker, (void)message, (void)result, (void)error;
+    (void)worker, (void)request, (void)result, (void)error;
     vm_end(vm, VM_ENDED, 0, "%s", "");
     return 0;
 }
 
-static int command_save(struct worker *worker, struct vm *vm, const json_t *message, json_t **result,
-                        struct error *error)
+static int command_save(struct worker *worker, struct vm *vm, struct worker_request *request,
+                        json_t **result, struct error *error)
 {
-    const char *path = json_string_value(json_object_get(message, "path"));
+    const char *path = json_string_value(json_object_get(request->message, "path"));
     bool was_paused = vm->paused;
     (void)result;
     if (!path || path[0] != '/')
@@ -109,10 +110,33 @@ static int command_save(struct worker *worker, struct vm *vm, const json_t *mess
     return -1;
 }
 
+// An adapter's cable: with descriptors (control.h) it is plugged, without any it is pulled.
+static int command_connect(struct worker *worker, struct vm *vm, struct worker_request *request, json_t **result,
+                           struct error *error)
+{
+    const char *id = json_string_value(json_object_get(request->message, "adapter"));
+    struct message_descriptors *descriptors = &request->descriptors;
+    (void)vm, (void)result;
+    for (unsigned i = 0; id && i < worker->config.adapter_count; i++) {
+        struct network_port *wire = worker->host.wires[i];
+        if (strcmp(worker->config.adapters[i].id, id) || !wire)
+            continue;
+        if (descriptors->count < CONTROL_WIRE_DESCRIPTORS) {
+            wire_port_pull(wire);
+            return 0;
+        }
+        if (wire_port_plug(wire, descriptors->fds[CONTROL_WIRE_MEMORY], descriptors->fds[CONTROL_WIRE_BELL], error))
+            return -1;
+        descriptors->fds[CONTROL_WIRE_MEMORY] = descriptors->fds[CONTROL_WIRE_BELL] = -1;
+        return 0;
+    }
+    return error_set(error, "'%s' was started without the adapter %.64s", worker->config.name, id ? id : "?");
+}
+
 static const struct worker_command worker_commands[] = {
     {"pause", command_pause}, {"resume", command_resume}, {"shutdown", command_shutdown},
     {"reset", command_reset}, {"end", command_end},       {"save", command_save},
-    {"memory", command_memory},
+    {"memory", command_memory}, {"connect", command_connect},
 };
 
 static const struct worker_command *worker_command_find(const char *name)
@@ -123,14 +147,18 @@ static const struct worker_command *worker_command_find(const char *name)
     return NULL;
 }
 
+// Takes over the descriptors if there is room.
 static int worker_enqueue(struct worker *worker, struct control_ticket ticket, const struct worker_command *command,
-                          const json_t *message)
+                          const json_t *message, struct message_descriptors *descriptors)
 {
     pthread_mutex_lock(&worker->lock);
     bool room = worker->request_count < WORKER_COMMANDS;
-    if (room)
+    if (room) {
         worker->requests[worker->request_count++] = (struct worker_request){
-            .ticket = ticket, .command = command, .message = json_incref((json_t *)message)};
+            .ticket = ticket, .command = command, .message = json_incref((json_t *)message),
+            .descriptors = *descriptors};
+        descriptors->count = 0;
+    }
     pthread_mutex_unlock(&worker->lock);
     u64 one = 1;
     ssize_t ignored = write(worker->wake, &one, sizeof one); // fails only if the thread is about to wake
@@ -150,7 +178,7 @@ static void worker_bound_log(void)
 
 // The server may be faster than worker->server is set.
 void worker_on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *name,
-                       const json_t *message)
+                       const json_t *message, struct message_descriptors *descriptors)
 {
     struct worker *worker = context;
     struct error error;
@@ -165,7 +193,7 @@ void worker_on_command(void *context, struct control_server *server, struct cont
     const struct worker_command *command = worker_command_find(name);
     if (!command)
         error_set(&error, "this worker knows no command '%.32s'", name);
-    else if (worker_enqueue(worker, ticket, command, message))
+    else if (worker_enqueue(worker, ticket, command, message, descriptors))
         error_set(&error, "'%s' does not come: %d commands wait already", name, WORKER_COMMANDS);
     else
         return;
@@ -194,8 +222,9 @@ void worker_do_commands(struct worker *worker, struct vm *vm)
         json_t *result = NULL;
         bool over = !vm || atomic_load(&vm->over);
         int failed = over ? error_set(&error, "'%s' has just ended", worker->config.name)
-                          : request.command->act(worker, vm, request.message, &result, &error);
+                          : request.command->act(worker, vm, &request, &result, &error);
         control_server_answer(worker->server, request.ticket, result, failed ? &error : NULL);
         json_decref(request.message);
+        message_close_descriptors(&request.descriptors);
     }
 }

@@ -6,6 +6,7 @@
 
 #include "control/channel.h"
 #include "control/control.h"
+#include "control/message.h"
 #include "worker/host.h"
 #include "worker/vm.h"
 
@@ -17,6 +18,7 @@ struct worker_request {
     struct control_ticket ticket;
     const struct worker_command *command;
     struct json_t *message;
+    struct message_descriptors descriptors;
 };
 
 struct worker {
@@ -45,7 +47,7 @@ struct worker {
 
 // worker_command.c: on the server's thread, and on the VM's.
 void worker_on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *command,
-                       const struct json_t *message);
+                       const struct json_t *message, struct message_descriptors *descriptors);
 void worker_do_commands(struct worker *worker, struct vm *vm);
 
 // worker_tell.c. The status is complete at any time; the server's and the VM's threads.

@@ -70,8 +70,9 @@ static bool put(struct wire *wire, size_t bytes, u8 fill)
     u8 header[WIRE_HEADER], frame[WIRE_MOST];
     memset(header, 0xEE, sizeof header);
     memset(frame, fill, sizeof frame);
-    const struct iovec parts[] = {{header, sizeof header}, {frame, bytes - sizeof header}};
-    return wire_send(wire, parts, 2);
+    const struct iovec parts[] = {{frame, (bytes - sizeof header) / 2},
+                                  {frame, bytes - sizeof header - (bytes - sizeof header) / 2}};
+    return wire_send(wire, header, parts, 2);
 }
 
 static size_t get(struct wire *wire, u8 *fill)
@@ -175,8 +176,8 @@ static void *echo(void *context)
     for (unsigned count = 0; count < 20000;) {
         size_t bytes;
         while ((bytes = wire_receive(wire, &record))) {
-            const struct iovec part = {(void *)(uintptr_t)record, bytes};
-            if (!wire_send(wire, &part, 1))
+            const struct iovec part = {(void *)(uintptr_t)(record + WIRE_HEADER), bytes - WIRE_HEADER};
+            if (!wire_send(wire, record, &part, 1))
                 break;
             wire_done(wire);
             count++;

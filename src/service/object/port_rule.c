@@ -7,7 +7,7 @@
 #include "service/acl.h"
 #include "service/network.h"
 #include "service/object/adapter.h"
-#include "service/vlan.h"
+#include "net/vlan.h"
 
 // --- VLANs -----------------------------------------------------------------------------------------------------------
 

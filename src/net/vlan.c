@@ -1,5 +1,5 @@
 // See vlan.h.
-#include "service/vlan.h"
+#include "net/vlan.h"
 
 #include <stdlib.h>
 #include <string.h>

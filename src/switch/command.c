@@ -1,0 +1,167 @@
+// What the service may ask of a switch (control/switch.h). Commands are done between two rounds of the loop, on its
+// thread, one after the other.
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "switch/exchange.h"
+
+struct exchange_command {
+    const char *name;
+    // -1 with the reason; *result may be left alone.
+    int (*act)(struct exchange *exchange, struct exchange_request *request, json_t **result, struct error *error);
+};
+
+static int command_status(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                          struct error *error)
+{
+    (void)request, (void)error;
+    *result = json_pack("{s:s,s:s}", "state", control_state_name(CONTROL_RUNNING), "jail", exchange->jail);
+    return 0;
+}
+
+static int command_port(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                        struct error *error)
+{
+    struct message_descriptors *descriptors = &request->descriptors;
+    struct control_port config;
+    (void)result;
+    if (control_port_read(&config, request->message, error))
+        return -1;
+    struct port *port = port_set(exchange, &config, error);
+    control_port_free(&config);
+    if (!port)
+        return -1;
+    if (descriptors->count < CONTROL_WIRE_DESCRIPTORS)
+        return 0;
+    if (port_plug(port, descriptors->fds[CONTROL_WIRE_MEMORY], descriptors->fds[CONTROL_WIRE_BELL], error))
+        return -1;
+    descriptors->fds[CONTROL_WIRE_MEMORY] = descriptors->fds[CONTROL_WIRE_BELL] = -1;
+    return 0;
+}
+
+static const char *command_text(const struct exchange_request *request, const char *key)
+{
+    const char *text = json_string_value(json_object_get(request->message, key));
+    return text ? text : "";
+}
+
+static int command_remove(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                          struct error *error)
+{
+    struct port *port = port_find(exchange, command_text(request, "port"));
+    (void)result, (void)error;
+    if (port)
+        port_remove(port);
+    return 0;
+}
+
+static int command_counters(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                            struct error *error)
+{
+    const json_int_t first = json_integer_value(json_object_get(request->message, "first"));
+    json_t *list = json_array();
+    json_int_t at = 0;
+    bool more = false;
+    (void)error;
+    for (int i = 0; i < exchange->port_count; i++) {
+        struct control_counters counters;
+        if (!exchange->ports[i].used || at++ < first)
+            continue;
+        more = json_array_size(list) == CONTROL_COUNTERS;
+        if (more)
+            break;
+        port_counters(&exchange->ports[i], &counters);
+        json_array_append_new(list, control_counters_write(&counters));
+    }
+    *result = json_pack("{s:o,s:b}", "ports", list, "more", more);
+    return 0;
+}
+
+static int command_uplink(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                          struct error *error)
+{
+    (void)result;
+    return uplink_set(exchange, command_text(request, "kind"), json_object_get(request->message, "config"),
+                      &request->descriptors, error);
+}
+
+static int command_end(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                       struct error *error)
+{
+    (void)request, (void)result, (void)error;
+    exchange->over = true;
+    return 0;
+}
+
+static const struct exchange_command exchange_commands[] = {
+    {"status", command_status},     {"port", command_port},     {"remove", command_remove},
+    {"counters", command_counters}, {"uplink", command_uplink}, {"end", command_end},
+};
+
+// Takes over the descriptors if there is room.
+static int exchange_enqueue(struct exchange *exchange, const struct exchange_request *request)
+{
+    pthread_mutex_lock(&exchange->lock);
+    const bool room = exchange->request_count < EXCHANGE_COMMANDS;
+    if (room) {
+        exchange->requests[exchange->request_count++] = *request;
+        json_incref(request->message);
+    }
+    pthread_mutex_unlock(&exchange->lock);
+    const u64 one = 1;
+    ssize_t ignored = write(exchange->wake, &one, sizeof one); // fails only if the thread is about to wake
+    (void)ignored;
+    return room ? 0 : -1;
+}
+
+void exchange_on_command(void *context, struct control_server *server, struct control_ticket ticket, const char *name,
+                         const json_t *message, struct message_descriptors *descriptors)
+{
+    struct exchange *exchange = context;
+    struct exchange_request request = {
+        .ticket = ticket, .message = (json_t *)(uintptr_t)message, .descriptors = *descriptors};
+    struct error error;
+    for (size_t i = 0; i < ARRAY_SIZE(exchange_commands); i++)
+        if (!strcmp(exchange_commands[i].name, name))
+            request.command = &exchange_commands[i];
+    if (!request.command) {
+        error_set(&error, "this switch knows no command '%.32s'", name);
+    } else if (exchange_enqueue(exchange, &request)) {
+        error_set(&error, "'%s' does not come: %d commands wait already", name, EXCHANGE_COMMANDS);
+    } else {
+        descriptors->count = 0;
+        return;
+    }
+    control_server_answer(server, ticket, NULL, &error);
+}
+
+static bool exchange_dequeue(struct exchange *exchange, struct exchange_request *request)
+{
+    pthread_mutex_lock(&exchange->lock);
+    const bool found = exchange->request_count != 0;
+    if (found) {
+        *request = exchange->requests[0];
+        exchange->request_count--;
+        memmove(exchange->requests, exchange->requests + 1,
+                exchange->request_count * sizeof exchange->requests[0]);
+    }
+    pthread_mutex_unlock(&exchange->lock);
+    return found;
+}
+
+void exchange_do_commands(struct exchange *exchange)
+{
+    struct exchange_request request;
+    u64 count;
+    ssize_t ignored = read(exchange->wake, &count, sizeof count);
+    (void)ignored;
+    while (exchange_dequeue(exchange, &request)) {
+        struct error error;
+        json_t *result = NULL;
+        const int failed = request.command->act(exchange, &request, &result, &error);
+        control_server_answer(exchange->server, request.ticket, result, failed ? &error : NULL);
+        json_decref(request.message);
+        message_close_descriptors(&request.descriptors);
+    }
+}
