@@ -61,8 +61,5 @@ enum offload_result network_receive(struct network_port *port, const struct netw
 void network_room(struct network_port *port);          // for the port: there is room again
 void network_link(struct network_port *port, bool up); // for the port: only changes are told
 
-// A private network with NAT to the host's, without any privilege: the guest gets 10.0.2.15 by DHCP, the router is
-// 10.0.2.2 (which also is the host's loopback), the name server 10.0.2.3. IPv6 where the host has a route for it.
-struct network_port *slirp_open(struct error *error);
 struct network_port *network_nowhere(struct error *error); // the other end lies on the floor: no frame comes or arrives
 void network_close(struct network_port *port); // NULL is allowed

@@ -1,22 +1,29 @@
-// User-mode NAT by libslirp: frames in, sockets out. See network.h.
+// Frames in, sockets out. See slirp.h.
+#include "host/slirp.h"
+
 #include <arpa/inet.h>
+#include <errno.h>
 #include <slirp/libslirp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "host/network.h"
-
 // No wire is under this network, so packets may be large: a transfer then costs a guest (whose every instruction may be
 // translated) a tenth of the packets. But libslirp knows no window scaling, and a window of 64 KiB must hold several
 // packets: with 65520 bytes each transfers were seen to stand still for a delayed acknowledgement per packet.
 enum { SLIRP_TIMERS = 8, SLIRP_MTU = 16384 };
 
+// On a switch there are others than us, and all keep to Ethernet's size.
+enum { SLIRP_SWITCH_MTU = 1500 };
+
 // libslirp cannot be told to wait in the middle of a packet, only not to read its sockets: frames that come for an
 // adapter without room are kept, and no socket is looked at until they are gone. More than these are lost.
 enum { SLIRP_BACKLOG = 512 };
+
+enum { SLIRP_ARP_SENDER = FRAME_HEADER + 8 }; // where an ARP packet has its sender's MAC address
 
 struct slirp_timer {
     SlirpTimerCb expire;
@@ -33,10 +40,13 @@ struct slirp_frame {
 struct slirp_port {
     struct network_port port;
     Slirp *slirp;
+    bool on_switch;             // `config` is set
+    struct slirp_config config;
     struct slirp_frame backlog[SLIRP_BACKLOG]; // a ring
     unsigned backlog_first, backlog_count;
     bool waiting;         // its sockets are in the set the thread sleeps on
     u8 frame[FRAME_MOST]; // to libslirp, in one piece
+    u8 out[FRAME_MOST];   // from libslirp, to have its address changed
     struct slirp_timer timers[SLIRP_TIMERS]; // libslirp has one, for router advertisements
     struct pollset *filling;                 // while libslirp lists its sockets
     const struct pollset *answering;         // while it asks what happened to them
@@ -58,9 +68,24 @@ static bool slirp_deliver(struct slirp_port *slirp, const void *frame, size_t by
     return network_receive(&slirp->port, &header, &part, 1) != OFFLOAD_REFUSED;
 }
 
+// libslirp makes its router's address up; on a switch it is the one that the host's adapter there has.
+static void slirp_put_address(const struct slirp_port *slirp, u8 *frame, size_t bytes)
+{
+    const bool arp = bytes >= SLIRP_ARP_SENDER + FRAME_MAC && frame[12] == 0x08 && frame[13] == 0x06;
+    if (bytes < FRAME_HEADER)
+        return;
+    memcpy(frame + FRAME_MAC, slirp->config.mac, FRAME_MAC);
+    if (arp)
+        memcpy(frame + SLIRP_ARP_SENDER, slirp->config.mac, FRAME_MAC);
+}
+
 static ssize_t slirp_to_guest(const void *frame, size_t bytes, void *context)
 {
     struct slirp_port *slirp = context;
+    if (slirp->on_switch && bytes <= sizeof slirp->out) {
+        frame = memcpy(slirp->out, frame, bytes);
+        slirp_put_address(slirp, slirp->out, bytes);
+    }
     if (!slirp->backlog_count && slirp_deliver(slirp, frame, bytes))
         return (ssize_t)bytes;
     u8 *copy = slirp->backlog_count < SLIRP_BACKLOG ? malloc(bytes) : NULL;
@@ -163,17 +188,31 @@ static int slirp_get_events(int index, void *context)
            (events & POLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
-// libslirp copies what it keeps, so a frame in one piece needs no copy here.
+// libslirp takes every packet for the router's, whatever address it was sent to: what the switch floods is held back.
+static bool slirp_is_for_router(const struct slirp_port *slirp, const u8 *bytes, size_t count)
+{
+    struct frame frame;
+    if (!frame_read(&frame, bytes, count) || frame.tagged)
+        return false;
+    if (frame.network == FRAME_ARP)
+        return frame_is_group(frame.destination) || !memcmp(frame.destination, slirp->config.mac, FRAME_MAC);
+    return frame.network == FRAME_IPV4 && !memcmp(frame.destination, slirp->config.mac, FRAME_MAC) &&
+           (!slirp->config.host_only || !memcmp(frame.to, &slirp->config.router, sizeof slirp->config.router));
+}
+
+// libslirp copies what it keeps. What is looked at first is copied first, for the guest may write to it meanwhile.
 static bool slirp_send(struct network_port *port, const struct network_header *header, const struct iovec *parts,
                        unsigned count)
 {
     struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
     (void)header;
-    if (count == 1) {
+    if (count == 1 && !slirp->on_switch) {
         slirp_input(slirp->slirp, parts->iov_base, (int)parts->iov_len);
         return true;
     }
-    slirp_input(slirp->slirp, slirp->frame, (int)offload_copy(parts, count, 0, slirp->frame, sizeof slirp->frame));
+    const size_t bytes = offload_copy(parts, count, 0, slirp->frame, sizeof slirp->frame);
+    if (!slirp->on_switch || slirp_is_for_router(slirp, slirp->frame, bytes))
+        slirp_input(slirp->slirp, slirp->frame, (int)bytes);
     return true;
 }
 
@@ -245,32 +284,50 @@ static bool slirp_host_has_ipv6(void)
     return routed;
 }
 
-struct network_port *slirp_open(struct error *error)
+static void slirp_own_network(SlirpConfig *config)
+{
+    config->in6_enabled = slirp_host_has_ipv6();
+    config->if_mtu = config->if_mru = SLIRP_MTU;
+    inet_pton(AF_INET, "10.0.2.0", &config->vnetwork);
+    inet_pton(AF_INET, "255.255.255.0", &config->vnetmask);
+    inet_pton(AF_INET, "10.0.2.2", &config->vhost);
+    inet_pton(AF_INET, "10.0.2.15", &config->vdhcp_start);
+    inet_pton(AF_INET, "10.0.2.3", &config->vnameserver);
+    inet_pton(AF_INET6, "fec0::", &config->vprefix_addr6);
+    inet_pton(AF_INET6, "fec0::2", &config->vhost6);
+    inet_pton(AF_INET6, "fec0::3", &config->vnameserver6);
+}
+
+// DHCP on a switch is answered before it gets here (dhcp_port.h).
+static void slirp_switch_network(SlirpConfig *config, const struct slirp_config *ours)
+{
+    const u32 mask = ours->bits ? UINT32_MAX << (32 - ours->bits) : 0;
+    config->version = 4;
+    config->disable_dhcp = true;
+    config->if_mtu = config->if_mru = SLIRP_SWITCH_MTU;
+    config->vnetmask.s_addr = htonl(mask);
+    config->vnetwork.s_addr = ours->router.s_addr & config->vnetmask.s_addr;
+    config->vhost = ours->router;
+    config->vnameserver = ours->name_server;
+}
+
+struct network_port *slirp_open(const struct slirp_config *ours, struct error *error)
 {
     struct slirp_port *slirp = calloc(1, sizeof *slirp);
     if (!slirp) {
         error_set(error, "network: out of memory");
         return NULL;
     }
-    SlirpConfig config = {
-        .version = 1,
-        .in_enabled = true,
-        .vprefix_len = 64,
-        .vhostname = "nidus",
-        .if_mtu = SLIRP_MTU,
-        .if_mru = SLIRP_MTU,
-        .in6_enabled = slirp_host_has_ipv6(),
-    };
-    inet_pton(AF_INET, "10.0.2.0", &config.vnetwork);
-    inet_pton(AF_INET, "255.255.255.0", &config.vnetmask);
-    inet_pton(AF_INET, "10.0.2.2", &config.vhost);
-    inet_pton(AF_INET, "10.0.2.15", &config.vdhcp_start);
-    inet_pton(AF_INET, "10.0.2.3", &config.vnameserver);
-    inet_pton(AF_INET6, "fec0::", &config.vprefix_addr6);
-    inet_pton(AF_INET6, "fec0::2", &config.vhost6);
-    inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
+    SlirpConfig config = {.version = 1, .in_enabled = true, .vprefix_len = 64, .vhostname = "nidus"};
+    if (ours) {
+        slirp->on_switch = true;
+        slirp->config = *ours;
+        slirp_switch_network(&config, ours);
+    } else {
+        slirp_own_network(&config);
+    }
     slirp->port.type = &slirp_type;
-    slirp->port.mtu = SLIRP_MTU;
+    slirp->port.mtu = (u16)config.if_mtu;
     slirp->port.up = true;
     slirp->slirp = slirp_new(&config, &slirp_callbacks, slirp);
     if (!slirp->slirp) {
@@ -279,4 +336,87 @@ struct network_port *slirp_open(struct error *error)
         return NULL;
     }
     return &slirp->port;
+}
+
+int slirp_forward_add(struct network_port *port, const struct slirp_forward *forward, struct error *error)
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    if (slirp_add_hostfwd(slirp->slirp, forward->udp, forward->external, forward->external_port, forward->internal,
+                          forward->internal_port) == 0)
+        return 0;
+    const int reason = errno;
+    char address[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &forward->external, address, sizeof address);
+    return error_set(error, "port %u/%s of %s: %s", forward->external_port, forward->udp ? "UDP" : "TCP", address,
+                     strerror(reason));
+}
+
+void slirp_forward_remove(struct network_port *port, const struct slirp_forward *forward)
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    slirp_remove_hostfwd(slirp->slirp, forward->udp, forward->external, forward->external_port);
+}
+
+// The host's own end of a session, from its socket.
+static u16 slirp_own_port(int fd)
+{
+    struct sockaddr_in address = {0};
+    socklen_t length = sizeof address;
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 && address.sin_family == AF_INET
+               ? ntohs(address.sin_port)
+               : 0;
+}
+
+static u16 slirp_peer(int fd, struct in_addr *peer)
+{
+    struct sockaddr_in address = {0};
+    socklen_t length = sizeof address;
+    if (getpeername(fd, (struct sockaddr *)&address, &length) < 0 || address.sin_family != AF_INET)
+        return 0;
+    *peer = address.sin_addr;
+    return ntohs(address.sin_port);
+}
+
+// A line as libslirp writes it for people: "  TCP[ESTABLISHED]  12  10.0.0.2 33000  192.0.2.1  80  0  0". Connections
+// from outside have the socket's own address first and the guest's second.
+static bool slirp_session_read(const char *line, const struct slirp_config *config, struct slirp_session *session)
+{
+    char protocol[8], state[32], from[20], to[20];
+    int fd;
+    unsigned from_port, to_port;
+    struct in_addr source, destination;
+    if (sscanf(line, " %7[A-Z][%31[^]]] %d %19s %u %19s %u", protocol, state, &fd, from, &from_port, to, &to_port) !=
+            7 ||
+        !strcmp(state, "HOST_FORWARD") || inet_pton(AF_INET, to, &destination) != 1)
+        return false;
+    const u32 mask = config->bits ? htonl(UINT32_MAX << (32 - config->bits)) : 0;
+    *session = (struct slirp_session){.protocol = !strcmp(protocol, "TCP")   ? IPPROTO_TCP
+                                                  : !strcmp(protocol, "UDP") ? IPPROTO_UDP
+                                                                             : IPPROTO_ICMP,
+                                      .external_port = slirp_own_port(fd)};
+    session->from_outside = inet_pton(AF_INET, from, &source) != 1 ||
+                            (source.s_addr & mask) != (config->router.s_addr & mask);
+    if (session->from_outside) {
+        session->internal = destination;
+        session->internal_port = (u16)to_port;
+        session->remote_port = slirp_peer(fd, &session->remote);
+    } else {
+        session->internal = source;
+        session->internal_port = (u16)from_port;
+        session->remote = destination;
+        session->remote_port = (u16)to_port;
+    }
+    return true;
+}
+
+unsigned slirp_sessions(struct network_port *port, struct slirp_session sessions[SLIRP_SESSIONS])
+{
+    struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
+    char *text = slirp_connection_info(slirp->slirp), *save = NULL;
+    unsigned count = 0;
+    for (char *line = text ? strtok_r(text, "\r\n", &save) : NULL; line && count < SLIRP_SESSIONS;
+         line = strtok_r(NULL, "\r\n", &save))
+        count += slirp_session_read(line, &slirp->config, &sessions[count]);
+    free(text); // GLib's memory is malloc's
+    return count;
 }

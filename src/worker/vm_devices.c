@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/slirp.h"
 #include "machine/virtio_state.h"
 #include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
@@ -43,7 +44,7 @@ static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapt
     if (wire)
         wire_port_begin(wire);
     else
-        config.port = adapter->net == RUN_NET_USER ? slirp_open(error) : network_nowhere(error);
+        config.port = adapter->net == RUN_NET_USER ? slirp_open(NULL, error) : network_nowhere(error);
     if (!config.port)
         return error_prefix(error, "network adapter");
     if (!wire)

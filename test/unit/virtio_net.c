@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/slirp.h"
 #include "virtio/virtio_net.h"
 
 enum { QUEUE_IN, QUEUE_OUT };
@@ -402,7 +403,7 @@ static void test_user_network(void **state)
     assert_int_equal(getsockname(host, (struct sockaddr *)&address, &length), 0);
     struct timeval patience = {.tv_sec = DRIVER_PATIENCE_S};
     setsockopt(host, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    struct network_port *port = slirp_open(&error);
+    struct network_port *port = slirp_open(NULL, &error);
     assert_non_null(port);
     begin(&driver, port, UINT64_MAX);
     resolve_router(&driver);
