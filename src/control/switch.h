@@ -10,8 +10,10 @@
 //   remove                {"port": id}                    -
 //   counters              {"first": n}                    {"ports": [struct control_counters], "more": bool}, from the
 //                                                         n-th on, as many as a line takes
-//   uplink                {"kind", "config": {...}}, and what descriptors its kind needs
-//                                                         - ; replaces the one there was; kind "none": takes it away
+//   uplink                {"config": struct control_uplink}, and a descriptor if its kind needs one (control/uplink.h)
+//                                                         - ; replaces the one there was; connections live on if only
+//                                                         mappings differ
+//   sessions              -                               {"sessions": [struct control_session]}
 //   end                   -                               - ; the process ends
 // Events
 //   spoofed               {"port", "address"}: the first frame from a foreign address since the port's rules were set

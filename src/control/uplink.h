@@ -9,8 +9,8 @@ struct json_t;
 
 enum {
     CONTROL_ADDRESS = 15, // bytes of an IPv4 address's text
-    CONTROL_MAPPINGS = 1024,
-    CONTROL_SESSIONS = 1024,
+    CONTROL_MAPPINGS = 400, // of these and of sessions a message (CONTROL_LINE) holds so many
+    CONTROL_SESSIONS = 400,
 };
 
 enum control_uplink_kind {

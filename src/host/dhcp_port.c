@@ -25,8 +25,9 @@ static bool dhcp_port_serves(struct dhcp_port *dhcp, const struct iovec *parts, 
     u8 bytes[DHCP_REQUEST], reply[DHCP_REPLY];
     const struct network_header header = {.flags = NETWORK_DATA_VALID};
     struct frame frame;
-    if (offload_bytes(parts, count) > sizeof bytes ||
-        !frame_read(&frame, bytes, offload_copy(parts, count, 0, bytes, sizeof bytes)) || !dhcp_is_request(&frame))
+    const size_t all = offload_bytes(parts, count);
+    if (all > sizeof bytes || offload_copy(parts, count, 0, bytes, all) != all ||
+        !frame_read(&frame, bytes, all, all) || !dhcp_is_request(&frame))
         return false;
     struct iovec part = {reply, dhcp_answer(dhcp->dhcp, &frame, dhcp_port_now(), reply)};
     if (part.iov_len)

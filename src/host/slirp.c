@@ -192,7 +192,7 @@ static int slirp_get_events(int index, void *context)
 static bool slirp_is_for_router(const struct slirp_port *slirp, const u8 *bytes, size_t count)
 {
     struct frame frame;
-    if (!frame_read(&frame, bytes, count) || frame.tagged)
+    if (!frame_read(&frame, bytes, count, count) || frame.tagged)
         return false;
     if (frame.network == FRAME_ARP)
         return frame_is_group(frame.destination) || !memcmp(frame.destination, slirp->config.mac, FRAME_MAC);

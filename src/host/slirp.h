@@ -6,7 +6,7 @@
 
 #include "host/network.h"
 
-enum { SLIRP_SESSIONS = 1024 };
+enum { SLIRP_SESSIONS = 400 };
 
 struct slirp_config {
     u8 mac[FRAME_MAC]; // the router's

@@ -82,8 +82,15 @@ static int command_uplink(struct exchange *exchange, struct exchange_request *re
                           struct error *error)
 {
     (void)result;
-    return uplink_set(exchange, command_text(request, "kind"), json_object_get(request->message, "config"),
-                      &request->descriptors, error);
+    return uplink_set(exchange, json_object_get(request->message, "config"), &request->descriptors, error);
+}
+
+static int command_sessions(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                            struct error *error)
+{
+    (void)request, (void)error;
+    *result = json_pack("{s:o}", "sessions", uplink_sessions(exchange));
+    return 0;
 }
 
 static int command_end(struct exchange *exchange, struct exchange_request *request, json_t **result,
@@ -96,7 +103,8 @@ static int command_end(struct exchange *exchange, struct exchange_request *reque
 
 static const struct exchange_command exchange_commands[] = {
     {"status", command_status},     {"port", command_port},     {"remove", command_remove},
-    {"counters", command_counters}, {"uplink", command_uplink}, {"end", command_end},
+    {"counters", command_counters}, {"uplink", command_uplink}, {"sessions", command_sessions},
+    {"end", command_end},
 };
 
 // Takes over the descriptors if there is room.

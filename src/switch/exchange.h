@@ -12,6 +12,7 @@
 #include "host/network.h"
 #include "net/switch.h"
 #include "net/wire.h"
+#include "switch/outside.h"
 
 struct exchange;
 
@@ -39,7 +40,8 @@ struct port {
 
 // Where frames leave the host's virtual world: NAT, the host's own adapter, a physical one.
 struct uplink {
-    struct network_port *network; // NULL: none
+    struct outside *outside;      // NULL: nobody has said
+    struct network_port *network; // its port; NULL: none
     int number;                   // in the switch
 };
 
@@ -78,8 +80,9 @@ void port_counters(const struct port *port, struct control_counters *counters);
 int rules_read(struct switch_rules *rules, const struct control_port *config, struct error *error);
 
 // uplink.c
-int uplink_set(struct exchange *exchange, const char *kind, const struct json_t *config,
-               struct message_descriptors *descriptors, struct error *error);
+int uplink_set(struct exchange *exchange, const struct json_t *config, struct message_descriptors *descriptors,
+               struct error *error);
+struct json_t *uplink_sessions(struct exchange *exchange); // a list of struct control_session
 void uplink_close(struct exchange *exchange);
 void uplink_prepare(struct exchange *exchange, struct pollset *set);
 void uplink_dispatch(struct exchange *exchange, const struct pollset *set);

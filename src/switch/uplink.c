@@ -1,26 +1,9 @@
-// The switch's way out: a network port (host/network.h) of whatever kind, at which any address may be. Kinds differ in
-// what opens them; each brings the descriptors it needs with the command, for this process can open nothing by itself.
+// The switch's way out: a network port (host/network.h) of whatever kind (outside.h), at which any address may be.
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "switch/exchange.h"
-
-struct uplink_kind {
-    const char *name;
-    // Takes over the descriptors it uses (puts -1 in their place), if it succeeds.
-    struct network_port *(*open)(const json_t *config, struct message_descriptors *descriptors, struct error *error);
-};
-
-static struct network_port *uplink_open_slirp(const json_t *config, struct message_descriptors *descriptors,
-                                              struct error *error)
-{
-    (void)config, (void)descriptors;
-    return slirp_open(error);
-}
-
-static const struct uplink_kind uplink_kinds[] = {
-    {"slirp", uplink_open_slirp},
-};
 
 // From the switch. A frame for which the uplink has no room is lost, as on a wire.
 static bool uplink_send(void *context, const struct network_header *header, const struct iovec *parts, unsigned count)
@@ -41,43 +24,61 @@ static bool uplink_receive(void *context, const struct network_header *header, c
 void uplink_close(struct exchange *exchange)
 {
     struct uplink *uplink = &exchange->uplink;
-    if (uplink->network) {
+    if (uplink->network)
         switch_remove(exchange->device, uplink->number);
-        network_close(uplink->network);
-    }
+    outside_close(uplink->outside);
     *uplink = (struct uplink){.number = -1};
 }
 
-static int uplink_attach(struct exchange *exchange, struct network_port *network, struct error *error)
+static int uplink_attach(struct exchange *exchange, struct outside *outside, struct error *error)
 {
+    struct network_port *network = outside_port(outside);
     const struct switch_rules rules = {.uplink = true, .vlan_mode = SWITCH_UNTAGGED};
     const struct switch_output output = {exchange, uplink_send, NULL};
-    const int number = switch_add(exchange->device, &rules, &output);
-    if (number < 0)
+    const int number = network ? switch_add(exchange->device, &rules, &output) : -1;
+    if (network && number < 0)
         return error_set(error, "switch '%s' has %d ports already", exchange->config.name, SWITCH_PORTS);
-    network->adapter = (struct network_adapter){
-        .context = exchange, .receive = uplink_receive, .offloads = OFFLOAD_ALL};
-    exchange->uplink = (struct uplink){.network = network, .number = number};
+    if (network)
+        network->adapter = (struct network_adapter){
+            .context = exchange, .receive = uplink_receive, .offloads = OFFLOAD_ALL};
+    exchange->uplink = (struct uplink){.outside = outside, .network = network, .number = number};
     return 0;
 }
 
-int uplink_set(struct exchange *exchange, const char *kind, const json_t *config,
-               struct message_descriptors *descriptors, struct error *error)
+// What can stay stays, and its connections with it. The new one takes the old one's place only when the old one is gone:
+// both may need the same ports of the host.
+int uplink_set(struct exchange *exchange, const json_t *json, struct message_descriptors *descriptors,
+               struct error *error)
 {
-    const struct uplink_kind *found = NULL;
-    for (size_t i = 0; i < ARRAY_SIZE(uplink_kinds); i++)
-        if (!strcmp(uplink_kinds[i].name, kind))
-            found = &uplink_kinds[i];
-    if (!found && strcmp(kind, "none"))
-        return error_set(error, "there is no uplink of the kind '%.32s'", kind);
-    struct network_port *network = found ? found->open(config, descriptors, error) : NULL;
-    if (found && !network)
+    struct control_uplink config;
+    const int fd = descriptors->count ? descriptors->fds[0] : -1;
+    if (control_uplink_read(&config, json, error))
         return -1;
+    const int changed =
+        exchange->uplink.outside && fd < 0 ? outside_change(exchange->uplink.outside, &config, error) : 0;
+    if (changed) {
+        control_uplink_free(&config);
+        return changed < 0 ? -1 : 0;
+    }
     uplink_close(exchange);
-    if (!network || !uplink_attach(exchange, network, error))
+    if (descriptors->count)
+        descriptors->fds[0] = -1;
+    struct outside *outside = outside_open(&config, fd, error);
+    if (!outside)
+        return -1;
+    if (uplink_attach(exchange, outside, error) == 0)
         return 0;
-    network_close(network);
+    outside_close(outside);
     return -1;
+}
+
+json_t *uplink_sessions(struct exchange *exchange)
+{
+    struct control_session *sessions = NULL;
+    const unsigned count = exchange->uplink.outside ? outside_sessions(exchange->uplink.outside, &sessions) : 0;
+    json_t *list = control_sessions_write(sessions, count);
+    free(sessions);
+    return list;
 }
 
 void uplink_prepare(struct exchange *exchange, struct pollset *set)

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         u8 *copy = malloc(bytes + 1); // of its own size, so that reading past it is seen
         memcpy(copy, data + 2, bytes);
         now += (u64)data[1] << 36;
-        if (frame_read(&frame, copy, bytes)) {
+        if (frame_read(&frame, copy, bytes, bytes)) {
             const size_t answer = dhcp_answer(dhcp, &frame, now, reply);
             if (answer > DHCP_REPLY || (answer && answer < FRAME_HEADER))
                 abort();

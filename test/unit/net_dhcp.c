@@ -75,7 +75,7 @@ static struct answer ask_as(struct dhcp *dhcp, u8 type, u8 mac, u8 chaddr, u32 w
         option += 6;
     }
     *option = 255;
-    assert_true(frame_read(&frame, bytes, sizeof bytes));
+    assert_true(frame_read(&frame, bytes, sizeof bytes, sizeof bytes));
     answer.bytes = dhcp_answer(dhcp, &frame, now, answer.frame);
     if (answer.bytes)
         answer_read(&answer);
