@@ -107,7 +107,7 @@ deb: all
 unit: $(UNIT) $(LIVE) $(BUILD)/test/random/random
 
 # What runs inside: the kernel and the initramfs of the demo, and the hand-written test guests.
-guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(TAP)
+guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(GUEST)/idle.elf $(TAP)
 	@tools/guest-kernel $(GUEST)
 	@tools/initramfs $(BUILD)/nidus $(GUEST)
 
@@ -168,6 +168,13 @@ $(GUEST)/tap/%.elf: guest/tap/%.S guest/tap/tap.inc guest/tap/tap.lds
 	$(Q)$(CC) -Iguest/tap -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack,-z,max-page-size=4096 \
 	  -Wl,-T,guest/tap/tap.lds -o $@.64 $<
 	$(Q)objcopy -O elf32-i386 $@.64 $@
+
+# Needs no long mode, and no libraries of the tap guests.
+$(GUEST)/idle.elf: guest/idle.S guest/tap/tap.lds
+	@mkdir -p $(@D)
+	$(call say,assemble)
+	$(Q)$(CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack,-z,max-page-size=4096 \
+	  -Wl,-T,guest/tap/tap.lds -o $@ $<
 
 # A fuzz target sees every object but main's, all of them instrumented.
 $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(BUILD)/library.a

@@ -3,6 +3,7 @@
 //
 // Containers have value semantics where PowerShell has references: `$h.x = 1` changes the variable's map and nobody
 // else's. Nothing can contain itself that way, so counting references is enough to free everything.
+#include "cmdlet/job.h"
 #include "cmdlet/session_room.h"
 
 #include <stdlib.h>
@@ -438,6 +439,7 @@ static struct value *eval_kind(struct session *session, const struct node *node)
     case NODE_BLOCK:
         return eval_block_value(session, node);
     case NODE_MEMBER:
+        jobs_show(session); // $job.State is asked for in loops
         return eval_member(session, node);
     case NODE_CALL:
         return eval_call(session, node);

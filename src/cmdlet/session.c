@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/job.h"
 #include "cmdlet/lexer.h"
 
 static void variable_put(struct scope *scope, const char *name, struct value *value)
@@ -45,6 +46,8 @@ void session_destroy(struct session *session)
         free(function->name);
         free(function);
     }
+    while (session->jobs)
+        job_remove(session, session->jobs);
     value_unref(session->global.variables);
     value_unref(session->thrown);
     free((char *)session->config.directory);
@@ -339,6 +342,51 @@ static void session_settle(struct session *session)
     session->flow = FLOW_ON;
     if (session->config.emit_end)
         session->config.emit_end(session->config.context);
+}
+
+struct left {
+    struct session *session;
+    struct job *job;
+};
+
+static void left_output(void *context, struct value *object) { (void)context, (void)object; }
+
+static void left_warning(void *context, const char *text)
+{
+    const struct session_config *config = &((struct left *)context)->session->config;
+    if (config->warning)
+        config->warning(config->context, text);
+}
+
+static void left_error(void *context, const struct cmdlet_error *error)
+{
+    const struct left *left = context;
+    const struct failure failure = {
+        .cmdlet = job_request(left->job)->cmdlet, .category = error->category, .id = error->id,
+        .exception = error->exception, .target = error->target, .message = error->message};
+    struct value *record = failure_record(left->session, &failure);
+    session_report(left->session, record);
+    value_unref(record);
+}
+
+int session_finish(struct session *session)
+{
+    session_begin(session);
+    unsigned left = 0;
+    for (struct job *job; (job = session->jobs);) {
+        const struct job_sink sink = {.context = &(struct left){session, job}, .output = left_output,
+                                      .warning = left_warning, .error = left_error};
+        left += !job_wait(session, job, INT32_MAX);
+        job_receive(job, false, &sink);
+        job_remove(session, job);
+    }
+    if (left) {
+        char *text = value_text("%u job%s still going on; the service finishes what it has begun.", left,
+                                left == 1 ? " is" : "s are");
+        left_warning(&(struct left){session, NULL}, text);
+        free(text);
+    }
+    return session->failed;
 }
 
 static void session_syntax_error(struct session *session, const char *name, const char *text,

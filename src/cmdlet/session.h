@@ -9,6 +9,7 @@
 #include "cmdlet/request.h"
 
 struct session;
+struct job;
 struct local_cmdlet;
 
 // An error and where it happened. Everything the front end needs to print it as PowerShell does:
@@ -39,6 +40,9 @@ struct session_config {
     // Carries out a cmdlet of the service and returns when it is done. Never called while another call is under way,
     // except that a cmdlet at the end of a pipeline sees its output emitted as it comes.
     void (*invoke)(void *context, const struct request *request, const struct reply *reply);
+
+    // Carries a job out on another thread (job.h). NULL: -AsJob is refused. False: it could not be started.
+    bool (*beside)(void *context, struct job *job);
 
     // What falls out of the end of a pipeline, in order; then once emit_end when the statement is over, so that a
     // table can be sized by its rows.
@@ -76,6 +80,10 @@ int session_run(struct session *session, const char *name, const char *text);
 // `nidus CMDLET ARGS...`: words that a shell has split already. A leading dash names a parameter; literals ($true, 4GB)
 // and lists (a,b) are read; nothing else in a word means anything. 0, or 1 if an error was reported.
 int session_run_words(struct session *session, int count, const char *const *words);
+
+// Waits for the jobs that run, reports what went wrong in those that nobody received, and forgets them: before a front
+// end ends. Ctrl-C ends the waiting, not the jobs. 0, or 1 if an error was reported.
+int session_finish(struct session *session);
 
 // Whether `text` ends in the middle of something, so that a prompt should read on.
 bool session_incomplete(const char *text);

@@ -69,6 +69,8 @@ struct session {
     unsigned depth, calls;
     u64 steps;
     bool yes_to_all, no_to_all;
+    struct job *jobs; // in the order they were started
+    s64 last_job;
 };
 
 // session.c: errors.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmdlet/format_text.h"
+#include "cmdlet/job.h"
 #include "cmdlet/nearest.h"
 
 // What local cmdlets ask.
@@ -335,6 +336,18 @@ static bool stage_confirmed(struct stage *stage, const struct cmdlet *cmdlet, st
     return answer == SESSION_YES || answer == SESSION_YES_ALL;
 }
 
+// -AsJob: the job is put out instead of what it will put out.
+static void stage_background(struct stage *stage, const struct request *request)
+{
+    struct job *job = job_start(stage->session, request);
+    if (job)
+        stage_put(stage, value_ref(job_object(job)));
+    else
+        stage_fail(stage, CATEGORY_NOT_IMPLEMENTED, "JobsNotSupported",
+                   "%s cannot go on in the background here. Leave -AsJob out, and it is waited for.",
+                   request->cmdlet->name);
+}
+
 void stage_invoke(struct stage *stage, const struct cmdlet *cmdlet, struct value *parameters)
 {
     struct session *session = stage->session;
@@ -350,6 +363,10 @@ void stage_invoke(struct stage *stage, const struct cmdlet *cmdlet, struct value
     };
     if (!stage_confirmed(stage, cmdlet, parameters))
         return;
+    if (value_truth(value_get(parameters, "AsJob")) && !request.what_if) {
+        stage_background(stage, &request);
+        return;
+    }
     carry.kept = direct ? NULL : value_array();
     session->config.invoke(session->config.context, &request, &reply);
     session_step(session); // Ctrl-C while it ran

@@ -3,6 +3,8 @@
 #include "shell/shell.h"
 
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +12,7 @@
 
 #include "cmdlet/class.h"
 #include "cmdlet/format_error.h"
+#include "cmdlet/job.h"
 #include "cmdlet/json.h"
 #include "shell/client.h"
 #include "shell/console.h"
@@ -151,6 +154,43 @@ static void shell_invoke(void *context, const struct request *request, const str
     shell_progress_clear(shell);
 }
 
+struct beside {
+    const struct remote_server *server;
+    struct job *job;
+};
+
+static void *beside_thread(void *context)
+{
+    struct beside *beside = context;
+    struct client *client = client_create(beside->server);
+    struct reply reply;
+    job_reply(beside->job, &reply);
+    client_invoke(client, job_request(beside->job), &reply, true);
+    client_destroy(client);
+    job_done(beside->job);
+    free(beside);
+    return NULL;
+}
+
+// Signals are for the thread that has the terminal.
+static bool shell_beside(void *context, struct job *job)
+{
+    const struct shell *shell = context;
+    struct beside *beside = malloc(sizeof *beside);
+    sigset_t all, before;
+    pthread_t thread;
+    *beside = (struct beside){.server = shell->server, .job = job};
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool started = pthread_create(&thread, NULL, beside_thread, beside) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started)
+        pthread_detach(thread);
+    else
+        free(beside);
+    return started;
+}
+
 struct gather {
     struct value *names;
     const char *display;
@@ -220,7 +260,7 @@ void shell_resized(struct shell *shell)
 int shell_open(struct shell *shell, const struct remote_server *server, bool json, bool prompt, struct error *error)
 {
     char directory[PATH_MAX];
-    *shell = (struct shell){.json = json, .red = terminal_shows_colour(STDERR_FILENO)};
+    *shell = (struct shell){.json = json, .server = server, .red = terminal_shows_colour(STDERR_FILENO)};
     if (!getcwd(directory, sizeof directory))
         return error_set(error, "cannot tell the current directory: it was removed");
     shell->style = (struct view_style){.width = terminal_width(STDOUT_FILENO), .spaced = prompt,
@@ -232,6 +272,7 @@ int shell_open(struct shell *shell, const struct remote_server *server, bool jso
         .context = shell,
         .directory = directory,
         .invoke = shell_invoke,
+        .beside = shell_beside,
         .emit = shell_emit,
         .emit_end = shell_emit_end,
         .error = shell_error,

@@ -14,6 +14,7 @@ struct remote_server;
 struct shell {
     struct session *session;
     struct client *client;
+    const struct remote_server *server; // outlives the shell
     struct format *format;
     struct view_style style;
     struct value *gathered; // --json: what fell out so far

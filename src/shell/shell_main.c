@@ -219,6 +219,7 @@ int shell_main(int argc, char **argv)
         return usage(error.text);
     interrupt_begin(&shell);
     int status = run(&shell, count, words);
+    status |= session_finish(shell.session);
     interrupt_end();
     shell_close(&shell);
     return fflush(stdout) ? 1 : status;

@@ -275,6 +275,53 @@ static void words_bind_as_arguments(void **state)
     fake_stop(&fake);
 }
 
+static void jobs_go_on_beside(void **state)
+{
+    (void)state;
+    static const struct line lines[] = {
+        {"$j = Start-VM lab -AsJob; $j.Name; $j.State; $j.Command; $j.PSJobTypeName", "Job1\nCompleted\nStart-VM\nVMJob\n"},
+        {"Start-VM lab -AsJob | Out-Null; Stop-VM lab -AsJob | Out-Null; (Get-Job).Count; (Get-Job 2).Command; "
+         "(Get-Job -Name Job*).Count", "2\nStop-VM\n2\n"},
+        {"(Start-VM lab -AsJob | Wait-Job).State; Get-Job | Remove-Job; (Get-Job).Count", "Completed\n0\n"},
+        {"$j = Start-VM bad -AsJob; $j.State; $j.HasMoreData; try { Receive-Job $j -ErrorAction Stop } catch "
+         "{ $_.Exception.Message }; $j.HasMoreData", "Failed\nTrue\n'bad' failed to start.\nFalse\n"},
+        {"Start-VM bad -AsJob | Receive-Job -Keep -ErrorAction SilentlyContinue; $Error.Count; "
+         "Get-Job | Receive-Job -AutoRemoveJob -ErrorAction SilentlyContinue; $Error.Count; (Get-Job).Count",
+         "1\n2\n0\n"},
+    };
+    check(lines, ARRAY_SIZE(lines));
+    struct fake fake;
+    fake_start(&fake, 100000);
+    assert_int_equal(session_run(fake.session, NULL, "$j = Start-VM endless -AsJob; $j.State; Remove-Job $j; "
+                                                     "Wait-Job $j -Timeout 0; $j.State"), 1);
+    assert_string_equal(fake.output, "Running\nRunning\n");
+    assert_non_null(strstr(fake.errors, "Job 1 is not finished."));
+    job_done(fake.endless);
+    fake_clear(&fake);
+    assert_int_equal(session_run(fake.session, NULL, "$j.State; Wait-Job 7"), 1);
+    assert_string_equal(fake.output, "Completed\n");
+    assert_non_null(strstr(fake.errors, "cannot find a job with the id 7"));
+    fake_clear(&fake);
+    assert_int_equal(session_run(fake.session, NULL, "Start-VM bad -AsJob | Out-Null; Start-VM lab -AsJob -WhatIf"), 0);
+    assert_int_equal(session_finish(fake.session), 1); // what nobody received is told at the end
+    assert_non_null(strstr(fake.errors, "Start-VM: 'bad' failed to start. [InvalidState"));
+    fake_clear(&fake);
+    assert_int_equal(session_finish(fake.session), 0);
+    fake_stop(&fake);
+}
+
+static void jobs_are_refused_where_there_are_none(void **state)
+{
+    (void)state;
+    struct fake fake = {0};
+    const struct session_config config = {.context = &fake, .invoke = fake_invoke, .emit = fake_emit, .error = fake_error};
+    fake.session = session_create(&config);
+    assert_int_equal(session_run(fake.session, NULL, "Start-VM lab -AsJob"), 1);
+    assert_non_null(strstr(fake.errors, "Leave -AsJob out"));
+    assert_null(fake.requests);
+    fake_stop(&fake);
+}
+
 static void cancelling_emit(void *context, struct value *object)
 {
     fake_emit(context, object);
@@ -306,6 +353,8 @@ int main(void)
         cmocka_unit_test(incomplete_input_is_known),
         cmocka_unit_test(words_bind_as_arguments),
         cmocka_unit_test(cancel_ends_a_run),
+        cmocka_unit_test(jobs_go_on_beside),
+        cmocka_unit_test(jobs_are_refused_where_there_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

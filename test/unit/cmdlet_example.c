@@ -11,6 +11,7 @@
 
 #include "cmdlet/format.h"
 #include "cmdlet/format_error.h"
+#include "cmdlet/job.h"
 #include "cmdlet/session.h"
 
 struct world {
@@ -62,6 +63,15 @@ static void invoke(void *context, const struct request *request, const struct re
     value_unref(object);
 }
 
+static bool beside(void *context, struct job *job)
+{
+    struct reply reply;
+    job_reply(job, &reply);
+    invoke(context, job_request(job), &reply);
+    job_done(job);
+    return true;
+}
+
 static int write_file(void *context, const char *path, const char *text, bool append, struct error *failed)
 {
     (void)context, (void)path, (void)text, (void)append, (void)failed;
@@ -90,7 +100,7 @@ static struct session *open_session(struct world *world)
     *world = (struct world){0};
     world->format = format_create(&(struct view_style){0}, write_out, world);
     const struct session_config config = {
-        .context = world, .directory = "/", .invoke = invoke, .emit = emit, .emit_end = emit_end, .error = error,
+        .context = world, .directory = "/", .invoke = invoke, .beside = beside, .emit = emit, .emit_end = emit_end, .error = error,
         .warning = text_ignored, .verbose = text_ignored, .what_if = text_ignored, .host = text_ignored,
         .confirm = confirm, .write_file = write_file, .read_file = read_file, .test_path = test_path,
         .environment = environment, .now = now, .sleep = no_sleep, .steps = 100000,

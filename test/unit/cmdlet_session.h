@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/job.h"
 #include "cmdlet/json.h"
 #include "cmdlet/session.h"
 
@@ -16,6 +17,7 @@ struct fake {
     char *file;                               // what was written last: "PATH: TEXT"
     enum session_answer answer;
     unsigned asked, slept;
+    struct job *endless; // whose end the test says
     struct session *session;
 };
 
@@ -112,6 +114,27 @@ __attribute__((unused)) static void fake_invoke(void *context, const struct requ
     }
 }
 
+// Carried out at once: it has ended before anybody looks. One that is called "endless" is never carried out.
+__attribute__((unused)) static bool fake_beside(void *context, struct job *job)
+{
+    struct fake *fake = context;
+    struct reply reply;
+    const struct value *names = value_get(job_request(job)->parameters, "Name");
+    job_reply(job, &reply);
+    if (value_count(names) == 1 && !strcmp(value_item(names, 0)->string, "endless")) {
+        fake->endless = job;
+        return true;
+    }
+    fake_invoke(context, job_request(job), &reply);
+    if (value_count(names) == 1 && !strcmp(value_item(names, 0)->string, "bad")) {
+        struct cmdlet_error error = {CATEGORY_INVALID_OPERATION, "InvalidState", "VirtualizationException", "bad",
+                                     "'bad' failed to start."};
+        reply.error(reply.context, &error);
+    }
+    job_done(job);
+    return true;
+}
+
 __attribute__((unused)) static enum session_answer fake_confirm(void *context, const char *caption, const char *question)
 {
     struct fake *fake = context;
@@ -176,7 +199,7 @@ __attribute__((unused)) static void fake_clear(struct fake *fake)
 __attribute__((unused)) static void fake_start(struct fake *fake, u64 steps)
 {
     const struct session_config config = {
-        .context = fake, .directory = "/work", .invoke = fake_invoke, .emit = fake_emit, .error = fake_error,
+        .context = fake, .directory = "/work", .invoke = fake_invoke, .beside = fake_beside, .emit = fake_emit, .error = fake_error,
         .warning = fake_text, .verbose = fake_text, .what_if = fake_text, .host = fake_host, .confirm = fake_confirm,
         .write_file = fake_write, .read_file = fake_read, .test_path = fake_test_path, .environment = fake_environment,
         .now = fake_now, .sleep = fake_sleep, .steps = steps,

@@ -1,4 +1,5 @@
-// The lists of local cmdlets; each ends with a NULL name. Their rows are in table/utility.c, format.c and help.c.
+// The lists of local cmdlets; each ends with a NULL name. Their rows are in table/utility.c, format.c, help.c
+// and job.c.
 #pragma once
 
 #include "cmdlet/local.h"
@@ -10,6 +11,7 @@ extern const struct local_cmdlet local_write[];   // Write-*, Out-*, Set-Content
 extern const struct local_cmdlet local_state[];   // Get-Variable, Get-Date, Get-Member, Start-Sleep, Test-Path
 extern const struct local_cmdlet local_format[];  // Format-Table, Format-List, Format-Wide, Out-Default
 extern const struct local_cmdlet local_help[];    // Get-Help, Get-Command
+extern const struct local_cmdlet local_job[];     // Get-Job, Wait-Job, Receive-Job, Remove-Job
 extern const struct local_cmdlet local_netsh[];   // netsh
 
 // A property of an object by name, as `$object.Name` would have it. The caller's; null if there is none.

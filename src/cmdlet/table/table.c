@@ -25,6 +25,7 @@ const struct noun *const table_nouns[] = {
     &table_utility,
     &table_format,
     &table_help,
+    &table_job,
     &table_absent,
     NULL,
 };

@@ -32,5 +32,6 @@ extern const struct noun table_version;
 extern const struct noun table_nested;
 extern const struct noun table_format;
 extern const struct noun table_help;
+extern const struct noun table_job;
 extern const struct noun table_utility;
 extern const struct noun table_absent;
