@@ -94,16 +94,17 @@ static void compare_memory(struct comparison *c, const u8 *native, const u8 *sof
         bytes_differ(c, "memory", i, NULL, native + i, soft + i, 16);
 }
 
-// The instruction that a side was at when it ended.
+// The instruction that a side was at when it ended. It may be another case's: a branch to anywhere can lead into that.
 static bool last_insn(const struct test *test, const struct state *end, ZydisDecodedInstruction *insn,
                       ZydisDecodedOperand *operand)
 {
     ZydisDecoder decoder;
-    u64 at = end->rip - test->before.rip;
-    if (at >= test->length)
+    u64 bytes;
+    const u8 *at = native_code(end->rip, &bytes);
+    if (!at)
         return false;
     decoder_init(&decoder, test->bits);
-    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, test->bytes + at, test->length - at, insn, operand));
+    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, at, bytes, insn, operand));
 }
 
 // And when that was in a fault.

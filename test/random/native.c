@@ -257,6 +257,15 @@ static void *run_chain(void *unused)
     return NULL;
 }
 
+const u8 *native_code(u64 rip, u64 *bytes)
+{
+    u64 at = rip - CODE_BASE;
+    if (at >= CODE_REGION)
+        return NULL;
+    *bytes = CODE_REGION - at;
+    return chain.code + at;
+}
+
 void native_run(struct test *tests, unsigned count)
 {
     pthread_t thread;

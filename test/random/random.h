@@ -133,6 +133,8 @@ bool native_has_segments(void);
 void native_create(unsigned bits);
 void native_set_memory(const u8 data[DATA_MAPPED]);
 void native_run(struct test *tests, unsigned count);
+// The code of the tests that were run last, at that address, and how much of it there is to the region's end; or NULL.
+const u8 *native_code(u64 rip, u64 *bytes);
 
 // guest.c: the same on the soft engine; the comparison of memory is done here, where it is
 void guest_create(unsigned bits);
