@@ -5,6 +5,7 @@
 #   make check      everything that proves it: unit tests, guests, transcripts, real kernels
 #   make check-debian   Debian from a disk image: a login, a power cut, the file is still there; root, and 10 minutes
 #   make bench      how fast it is: against QEMU's TCG and the bare machine, each number beside its goal
+#   make bench-network   how fast its network is: iperf3 at two levels, against QEMU's TCG with its user network
 #   make fuzz       the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
 #   make check-fault   the service killed under load FAULTS=200 times
 #   make install    into PREFIX (/usr/local), under DESTDIR
@@ -51,7 +52,7 @@ FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
 
 FAULTS ?= 200
 
-.PHONY: all demo check check-debian check-fault bench fuzz install deb clean guest unit
+.PHONY: all demo check check-debian check-fault bench bench-network fuzz install deb clean guest unit
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/nidus
@@ -79,6 +80,11 @@ bench:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest
 	@bench/run $(BUILD)/nidus $(GUEST) $(ROUNDS)
+
+bench-network:
+	@tools/setup bench-network
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) guest $(GUEST)/exchange
+	@bench/network $(BUILD)/nidus $(GUEST)
 
 fuzz:
 	@tools/setup fuzz
@@ -156,7 +162,7 @@ $(GUEST)/probe: guest/probe.c
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -ffreestanding -fno-stack-protector -nostdlib -static -s \
 	  -Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $<
 
-$(GUEST)/work: bench/work.c
+$(GUEST)/work $(GUEST)/exchange: $(GUEST)/%: bench/%.c
 	@mkdir -p $(@D)
 	$(call say,compile)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o $@ $<

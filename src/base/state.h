@@ -56,6 +56,9 @@ enum { STATE_NAME = 24 };
     {.name = #member, .offset = offsetof(type, member), .size = sizeof STATE_MEMBER(type, member)[0], \
      .count = sizeof STATE_MEMBER(type, member) / sizeof STATE_MEMBER(type, member)[0], \
      .fields = (table), .field_count = ARRAY_SIZE(table)}
+#define STATE_STRUCT(type, member, table, table_count) /* one struct, described elsewhere */ \
+    {.name = #member, .offset = offsetof(type, member), .size = sizeof STATE_MEMBER(type, member), .count = 1, \
+     .fields = (table), .field_count = (table_count)}
 #define STATE_SECTION(section_name, section_version, table, ...) \
     {.name = (section_name), .version = (section_version), .fields = (table), .field_count = ARRAY_SIZE(table), \
      __VA_ARGS__}

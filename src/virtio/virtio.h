@@ -20,7 +20,7 @@
 #include "memory/memory.h"
 #include "virtio/virtqueue.h"
 
-enum { VIRTIO_MAX_QUEUES = 6, VIRTIO_NO_VECTOR = 0xFFFF, VIRTIO_ROUND_CHAINS = 1024 };
+enum { VIRTIO_MAX_QUEUES = 17, VIRTIO_NO_VECTOR = 0xFFFF, VIRTIO_ROUND_CHAINS = 1024 };
 
 enum virtio_id {
     VIRTIO_ID_NET = 1,

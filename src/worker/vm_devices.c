@@ -40,7 +40,11 @@ static int vm_devices_add(struct vm_devices *devices, struct board *board, struc
 static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapter *adapter, struct network_port *wire,
                               struct board *board, struct error *error)
 {
-    struct virtio_net_config config = {.port = wire};
+    const unsigned cpus = devices->options->cpus;
+    struct virtio_net_config config = {
+        .port = wire,
+        .queue_pairs = cpus < VIRTIO_NET_PAIRS ? cpus : VIRTIO_NET_PAIRS,
+    };
     if (wire)
         wire_port_begin(wire);
     else
