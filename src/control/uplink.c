@@ -18,7 +18,7 @@ static const char *const nothing[] = {NULL};
 #define SESSION(member) offsetof(struct control_session, member)
 
 static const struct field uplink_fields[] = {
-    {"kind", FIELD_ENUM, UPLINK(kind), 0, 0, true, kinds},
+    {"kind", FIELD_ENUM, UPLINK(kind), 1, 16, true, kinds},
     {"mac", FIELD_MAC, UPLINK(mac), 17, 17, true, NULL},
     {"address", FIELD_TEXT, UPLINK(address), 0, CONTROL_ADDRESS, false, NULL},
     {"bits", FIELD_UNSIGNED, UPLINK(bits), 0, 32, false, NULL},
@@ -31,7 +31,7 @@ static const struct field uplink_fields[] = {
 };
 
 static const struct field mapping_fields[] = {
-    {"protocol", FIELD_ENUM, MAPPING(protocol), 0, 0, true, protocols},
+    {"protocol", FIELD_ENUM, MAPPING(protocol), 1, 16, true, protocols},
     {"external", FIELD_TEXT, MAPPING(external), 0, CONTROL_ADDRESS, true, NULL},
     {"external_port", FIELD_UNSIGNED, MAPPING(external_port), 1, UINT16_MAX, true, NULL},
     {"internal", FIELD_TEXT, MAPPING(internal), 0, CONTROL_ADDRESS, true, NULL},

@@ -8,6 +8,7 @@
 
 #include "cmdlet/value.h"
 #include "service/store.h"
+#include "service/switchboard.h"
 
 #define COLUMN(of, member, kind)                   \
     {                                              \
@@ -194,7 +195,10 @@ int network_switch_renamed(struct service *service, const char *from, const char
             changed = true;
         }
         if (draft && changed)
-            result = vm_change_commit(vms[i], draft, error);
+            result = vm_change_commit(vms[i], draft, error) < 0 ||
+                             switchboard_vm(service_switchboard(service), vms[i], error) < 0
+                         ? -1
+                         : 0;
         else if (draft)
             vm_change_cancel(vms[i], draft);
         vm_unref(vms[i]);

@@ -19,6 +19,7 @@
 #include "service/nesting.h"
 #include "service/service.h"
 #include "service/supervise.h"
+#include "service/switchboard.h"
 #include "service/vhd.h"
 #include "service/vm_room.h"
 
@@ -35,11 +36,11 @@ static int power_allowed(struct vm *vm, enum vm_action action, const char *verb,
 static int power_command(struct vm *vm, const char *command, const json_t *arguments, unsigned milliseconds,
                          struct error *error)
 {
-    struct worker *worker = vm_worker(vm);
-    json_t *result = worker ? worker_command(worker, command, arguments, milliseconds, error) : NULL;
+    struct peer *worker = vm_worker(vm);
+    json_t *result = worker ? peer_command(worker, command, arguments, milliseconds, error) : NULL;
     if (!worker)
         error_set(error, "its worker process has ended");
-    worker_unref(worker);
+    peer_unref(worker);
     json_decref(result);
     return result ? 0 : -1;
 }
@@ -150,8 +151,7 @@ static int config_adapters(struct control_config *config, const struct vm_record
         if (config->adapter_count == CONTROL_ADAPTERS)
             return error_set(error, "it has more than %d network adapters", CONTROL_ADAPTERS);
         struct control_adapter *to = &config->adapters[config->adapter_count++];
-        *to = (struct control_adapter){.id = copied(adapter->id),
-                                       .network = copied(adapter->switch_name ? "user" : "none")};
+        *to = (struct control_adapter){.id = copied(adapter->id), .network = copied("wire")};
         for (int byte = 0; byte < 6; byte++) {
             const char digits[3] = {adapter->mac[2 * byte], adapter->mac[2 * byte + 1], 0};
             to->mac[byte] = (u8)strtoul(digits, NULL, 16);
@@ -203,10 +203,19 @@ static int power_exclusions(struct service *service, const struct vm_record *dra
     return nesting_refuses_start(draft, locked, error) ? -1 : 0;
 }
 
+// The guest has only begun: it finds its adapters plugged in when it first looks.
+static void power_connect(struct vm *vm, const struct vm_record *draft)
+{
+    struct error error;
+    if (switchboard_vm(service_switchboard(vm->service), vm, &error) < 0)
+        log_write(LOG_ERROR, "not-connected", "vm", draft->name, "id", vm->id, "reason", error.text, NULL);
+}
+
 int power_start(struct vm *vm, struct vm_record *draft, struct error *error)
 {
     if (power_allowed(vm, VM_ACTION_START, "be started", error) < 0 ||
-        power_exclusions(vm->service, draft, error) < 0 || power_addresses(vm->service, draft, error) < 0)
+        power_exclusions(vm->service, draft, error) < 0 || power_addresses(vm->service, draft, error) < 0 ||
+        switchboard_ready(service_switchboard(vm->service), draft, error) < 0)
         return -1;
     const enum vm_state before = vm_state(vm);
     struct control_config config = {0};
@@ -229,6 +238,7 @@ int power_start(struct vm *vm, struct vm_record *draft, struct error *error)
         } else {
             power_started(vm, draft);
             vm_state_set(vm, VM_STATE_RUNNING);
+            power_connect(vm, draft);
         }
     }
     control_config_free(&config);
@@ -241,10 +251,10 @@ static int power_end(struct vm *vm, unsigned milliseconds)
 {
     if (vm_wait_end(vm, milliseconds, NULL, NULL, NULL))
         return 0;
-    struct worker *worker = vm_worker(vm);
+    struct peer *worker = vm_worker(vm);
     if (worker)
-        worker_kill(worker);
-    worker_unref(worker);
+        peer_kill(worker);
+    peer_unref(worker);
     return vm_wait_end(vm, END_MS, NULL, NULL, NULL) ? 0 : -1;
 }
 
@@ -294,7 +304,7 @@ int power_save(struct vm *vm, struct vm_record *draft, struct error *error)
         result = power_command(vm, "save", arguments, SAVE_MS, error);
         json_decref(arguments);
     }
-    struct worker_end end = {0};
+    struct peer_end end = {0};
     const bool ended = vm_wait_end(vm, result == 0 ? END_MS : 0, NULL, NULL, &end);
     if (ended && end.known && end.ending == CONTROL_ENDED_SAVED) {
         struct error store;

@@ -19,6 +19,7 @@
 #include "service/network.h"
 #include "service/power.h"
 #include "service/store.h"
+#include "service/switchboard.h"
 #include "service/vm_room.h"
 
 struct service {
@@ -27,6 +28,7 @@ struct service {
     int lock; // of the state folder: one service at a time
     struct store *store;
     struct event_bus *events;
+    struct switchboard *switchboard;
     bool host_started; // the host was switched on since the service last ran
 
     pthread_mutex_t mutex; // what follows
@@ -37,6 +39,7 @@ struct service {
 
 struct event_bus *service_events(struct service *service) { return service->events; }
 struct store *service_store(struct service *service) { return service->store; }
+struct switchboard *service_switchboard(struct service *service) { return service->switchboard; }
 const char *service_host_name(const struct service *service) { return service->host_name; }
 const char *service_state_directory(const struct service *service) { return service->state; }
 const char *service_runtime_directory(const struct service *service) { return service->runtime; }
@@ -104,27 +107,27 @@ static enum vm_state vm_state_found(struct service *service, struct vm *vm, char
 {
     char *directory = service_vm_runtime(service, vm->id);
     struct control_status status;
-    struct worker_end end;
+    struct peer_end end;
     enum vm_state state = vm->state;
     const bool kept = vm->record.saved_path; // and so it never ran on from there
     words[0] = 0;
     switch (supervise_adopt(vm, directory, &status, &end)) {
-    case ADOPT_RUNNING:
+    case PEER_RUNNING:
         state = status.state == CONTROL_PAUSED   ? VM_STATE_PAUSED
                 : status.state == CONTROL_SAVING ? VM_STATE_SAVING
                                                  : VM_STATE_RUNNING;
         break;
-    case ADOPT_DEAF:
+    case PEER_DEAF:
         state = VM_STATE_RUNNING_CRITICAL;
         break;
-    case ADOPT_ENDED:
+    case PEER_ENDED:
         if (!vm_state_has_worker(state)) // known and stored already
             break;
         state = vm_state_of_end(&end, words, bytes);
         if (end.known && end.ending == CONTROL_ENDED_START && kept)
             state = VM_STATE_SAVED;
         break;
-    case ADOPT_NONE:
+    case PEER_NONE:
         if (!vm_state_has_worker(state))
             break;
         state = kept ? VM_STATE_SAVED : VM_STATE_OFF;
@@ -176,7 +179,7 @@ static void orphans_end(struct service *service)
             continue;
         struct vm *vm = service_vm_by_id(service, entry->d_name);
         char *path = value_text("%s/%s", root, entry->d_name);
-        if (!vm && supervise_end_orphan(path))
+        if (!vm && peer_end_orphan(path))
             log_write(LOG_WARNING, "orphan-ended", "id", entry->d_name, NULL);
         if (!vm)
             power_runtime_remove(path);
@@ -217,6 +220,7 @@ struct service *service_open(const struct service_config *config, struct error *
     service->worker = value_text_copy(config->worker ? config->worker : "/proc/self/exe");
     service->lock = -1;
     service->events = event_bus_create();
+    service->switchboard = switchboard_create(service);
     pthread_mutex_init(&service->mutex, NULL);
     if (gethostname(service->host_name, sizeof service->host_name - 1) < 0 || !service->host_name[0])
         snprintf(service->host_name, sizeof service->host_name, "localhost");
@@ -234,11 +238,13 @@ struct service *service_open(const struct service_config *config, struct error *
     for (size_t i = 0; i < service->count; i++)
         vm_adopt(service, service->vms[i]);
     orphans_end(service);
+    switchboard_adopt(service->switchboard);
     return service;
 }
 
 void service_close(struct service *service)
 {
+    switchboard_destroy(service->switchboard);
     for (size_t i = 0; i < service->count; i++)
         vm_unref(service->vms[i]);
     free(service->vms);

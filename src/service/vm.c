@@ -13,6 +13,7 @@
 #include "service/power.h"
 #include "service/service.h"
 #include "service/store.h"
+#include "service/switchboard.h"
 
 enum { STATUS_FRESH_MS = 500, STATUS_WAIT_MS = 500, USAGE_SAMPLE_MS = 2000 };
 
@@ -69,7 +70,7 @@ static void vm_refresh(struct vm *vm)
     pthread_mutex_lock(&vm->data);
     const bool stale = vm->worker && vm->state != VM_STATE_STARTING &&
                        vm_clock() - vm->status_at > STATUS_FRESH_MS * 1000000ull;
-    struct worker *worker = stale ? worker_ref(vm->worker) : NULL;
+    struct peer *worker = stale ? peer_ref(vm->worker) : NULL;
     if (stale)
         vm->status_at = vm_clock(); // one asks, others take what is there
     pthread_mutex_unlock(&vm->data);
@@ -78,12 +79,17 @@ static void vm_refresh(struct vm *vm)
     struct control_status status;
     if (worker_status(worker, &status, STATUS_WAIT_MS, NULL) == 0)
         vm_worker_told(vm, &status);
-    worker_unref(worker);
+    peer_unref(worker);
 }
 
 void vm_look(struct vm *vm, struct vm_view *view)
 {
     vm_refresh(vm);
+    vm_glance(vm, view);
+}
+
+void vm_glance(struct vm *vm, struct vm_view *view)
+{
     pthread_mutex_lock(&vm->data);
     *view = (struct vm_view){.state = vm->state, .deleted = vm->deleted, .has_status = vm->worker && vm->has_status,
                              .cpu_usage = vm->worker ? vm->cpu_usage : 0};
@@ -183,24 +189,24 @@ int vm_settle(struct vm *vm, struct vm_record *draft, enum vm_state state, struc
 }
 
 // --- The worker ------------------------------------------------------------------------------------------------------
-struct worker *vm_worker(struct vm *vm)
+struct peer *vm_worker(struct vm *vm)
 {
     pthread_mutex_lock(&vm->data);
-    struct worker *worker = vm->worker ? worker_ref(vm->worker) : NULL;
+    struct peer *worker = vm->worker ? peer_ref(vm->worker) : NULL;
     pthread_mutex_unlock(&vm->data);
     return worker;
 }
 
-void vm_worker_set(struct vm *vm, struct worker *worker)
+void vm_worker_set(struct vm *vm, struct peer *worker)
 {
     pthread_mutex_lock(&vm->data);
-    worker_unref(vm->worker);
+    peer_unref(vm->worker);
     vm->worker = worker;
     vm->has_status = false;
     vm->status_at = 0;
     vm->cpu_usage = 0;
     vm->before = vm->now = (struct vm_sample){0};
-    vm->end = (struct worker_end){0};
+    vm->end = (struct peer_end){0};
     pthread_mutex_unlock(&vm->data);
 }
 
@@ -270,7 +276,7 @@ void vm_worker_heartbeat(struct vm *vm, const char *heartbeat)
     free(name);
 }
 
-enum vm_state vm_state_of_end(const struct worker_end *end, char *words, size_t bytes)
+enum vm_state vm_state_of_end(const struct peer_end *end, char *words, size_t bytes)
 {
     snprintf(words, bytes, "%s", end->text);
     if (!end->known) {
@@ -293,7 +299,7 @@ enum vm_state vm_state_of_end(const struct worker_end *end, char *words, size_t 
 
 // Whoever waits for the end holds the change lock and settles what comes of it; otherwise nobody does, and it is done
 // here.
-void vm_worker_ended(struct vm *vm, struct worker *worker, const struct worker_end *end)
+void vm_worker_ended(struct vm *vm, struct peer *worker, const struct peer_end *end)
 {
     pthread_mutex_lock(&vm->data);
     const bool current = vm->worker == worker;
@@ -307,7 +313,8 @@ void vm_worker_ended(struct vm *vm, struct worker *worker, const struct worker_e
     pthread_mutex_unlock(&vm->data);
     if (!current)
         return;
-    worker_unref(worker);
+    peer_unref(worker);
+    switchboard_vm(service_switchboard(vm->service), vm, NULL); // nothing is left to fail
     struct vm_record *draft = vm_change_begin(vm);
     if (!draft)
         return;
@@ -329,7 +336,7 @@ void vm_worker_ended(struct vm *vm, struct worker *worker, const struct worker_e
 }
 
 bool vm_wait_end(struct vm *vm, unsigned milliseconds, bool (*gone)(void *context), void *context,
-                 struct worker_end *end)
+                 struct peer_end *end)
 {
     const u64 deadline = vm_clock() + milliseconds * 1000000ull;
     pthread_mutex_lock(&vm->data);

@@ -27,6 +27,7 @@ struct vm *vm_ref(struct vm *vm);
 void vm_unref(struct vm *vm); // NULL is allowed
 
 void vm_look(struct vm *vm, struct vm_view *view);
+void vm_glance(struct vm *vm, struct vm_view *view); // the same without asking its worker how things stand
 void vm_view_free(struct vm_view *view);
 enum vm_state vm_state(struct vm *vm);
 const char *vm_id(const struct vm *vm); // never changes

@@ -21,8 +21,8 @@ struct vm {
     struct vm_record record;
     enum vm_state state;
     bool deleted;
-    struct worker *worker; // NULL: none
-    struct worker_end end; // of the last one, once `worker` is NULL
+    struct peer *worker; // NULL: none
+    struct peer_end end; // of the last one, once `worker` is NULL
     bool has_status;
     u64 status_at; // ns
     struct control_status status;
@@ -37,19 +37,19 @@ void vm_state_set(struct vm *vm, enum vm_state state); // and tells whoever list
 // because what happened has happened. -1: it was not stored.
 int vm_settle(struct vm *vm, struct vm_record *draft, enum vm_state state, struct error *error);
 
-struct worker *vm_worker(struct vm *vm); // a reference, or NULL
-void vm_worker_set(struct vm *vm, struct worker *worker); // takes the reference over
+struct peer *vm_worker(struct vm *vm); // a reference, or NULL
+void vm_worker_set(struct vm *vm, struct peer *worker); // takes the reference over
 // On the worker's own thread: it told something, or it is gone.
 void vm_worker_told(struct vm *vm, const struct control_status *status);
 void vm_worker_state(struct vm *vm, enum control_state state);
 void vm_worker_deaf(struct vm *vm);
 void vm_worker_nested(struct vm *vm, const char *extension, bool running, u64 launched);
 void vm_worker_heartbeat(struct vm *vm, const char *heartbeat);
-void vm_worker_ended(struct vm *vm, struct worker *worker, const struct worker_end *end);
+void vm_worker_ended(struct vm *vm, struct peer *worker, const struct peer_end *end);
 // Waits until the VM has no worker; false: it still has after so long.
 bool vm_wait_end(struct vm *vm, unsigned milliseconds, bool (*gone)(void *context), void *context,
-                 struct worker_end *end);
+                 struct peer_end *end);
 // What a worker's end makes of its VM; `words` gets what there is to say about it, or "".
-enum vm_state vm_state_of_end(const struct worker_end *end, char *words, size_t bytes);
+enum vm_state vm_state_of_end(const struct peer_end *end, char *words, size_t bytes);
 
 u64 vm_clock(void); // ns, monotonic

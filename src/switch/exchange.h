@@ -43,6 +43,7 @@ struct uplink {
     struct outside *outside;      // NULL: nobody has said
     struct network_port *network; // its port; NULL: none
     int number;                   // in the switch
+    struct json_t *told;          // what it was made by: struct control_uplink; NULL: nobody has said
 };
 
 struct exchange {

@@ -27,6 +27,7 @@ void uplink_close(struct exchange *exchange)
     if (uplink->network)
         switch_remove(exchange->device, uplink->number);
     outside_close(uplink->outside);
+    json_decref(uplink->told);
     *uplink = (struct uplink){.number = -1};
 }
 
@@ -58,6 +59,10 @@ int uplink_set(struct exchange *exchange, const json_t *json, struct message_des
         exchange->uplink.outside && fd < 0 ? outside_change(exchange->uplink.outside, &config, error) : 0;
     if (changed) {
         control_uplink_free(&config);
+        if (changed > 0) {
+            json_decref(exchange->uplink.told);
+            exchange->uplink.told = json_incref((json_t *)(uintptr_t)json);
+        }
         return changed < 0 ? -1 : 0;
     }
     uplink_close(exchange);
@@ -66,8 +71,10 @@ int uplink_set(struct exchange *exchange, const json_t *json, struct message_des
     struct outside *outside = outside_open(&config, fd, error);
     if (!outside)
         return -1;
-    if (uplink_attach(exchange, outside, error) == 0)
+    if (uplink_attach(exchange, outside, error) == 0) {
+        exchange->uplink.told = json_incref((json_t *)(uintptr_t)json);
         return 0;
+    }
     outside_close(outside);
     return -1;
 }

@@ -9,6 +9,7 @@
 
 #include "service/mac.h"
 #include "service/network.h"
+#include "service/switchboard.h"
 
 static const char *on_off(bool on)
 {
@@ -240,6 +241,20 @@ static bool adapter_take(struct call *call, const struct vm_record *draft, struc
     return take_address(call, draft, adapter);
 }
 
+// Makes what runs as the record now says. False: told; the record stays, and the next start is as it says.
+static bool adapter_apply(struct call *call, struct vm *vm)
+{
+    struct error error;
+    if (switchboard_vm(service_switchboard(call->service), vm, &error) == 0)
+        return true;
+    struct vm_view view;
+    vm_glance(vm, &view);
+    call_failed(call, &view.record, "modify device 'Network Adapter'", CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed",
+                "%s. The setting is stored, and holds from its next start on.", error.text);
+    vm_view_free(&view);
+    return false;
+}
+
 // What one cmdlet does to one adapter; false: told, and nothing of this VM is changed.
 typedef bool adapter_change(struct call *call, struct vm_record *draft, struct vm_adapter *adapter);
 
@@ -262,7 +277,7 @@ void adapter_each(struct call *call, const char *operation, const char *name_par
         }
         if (!good || adapter_none(call, draft, name_parameter, changed)) {
             call_cancel(call, vm, draft);
-        } else if (call_commit(call, vm, draft) && call_switch(call, "Passthru")) {
+        } else if (call_commit(call, vm, draft) && adapter_apply(call, vm) && call_switch(call, "Passthru")) {
             adapter_get_of_vms(call, vm);
         }
     }

@@ -447,10 +447,10 @@ void call_cancel(struct call *call, struct vm *vm, struct vm_record *draft)
 
 struct json_t *object_command(struct vm *vm, const char *command, const struct json_t *arguments, struct error *error)
 {
-    struct worker *worker = vm_worker(vm);
-    struct json_t *result = worker ? worker_command(worker, command, arguments, COMMAND_MS, error) : NULL;
+    struct peer *worker = vm_worker(vm);
+    struct json_t *result = worker ? peer_command(worker, command, arguments, COMMAND_MS, error) : NULL;
     if (!worker)
         error_set(error, "it does not run");
-    worker_unref(worker);
+    peer_unref(worker);
     return result;
 }

@@ -6,6 +6,7 @@
 #include "service/mac.h"
 #include "service/network.h"
 #include "service/object/object.h"
+#include "service/switchboard.h"
 
 static struct value *switch_object(struct call *call, const struct network_switch *network)
 {
@@ -179,6 +180,8 @@ static void switch_new(struct call *call)
     if (switch_fill(call, &network, name)) {
         if (network_switch_save(call->service, &network, &error) < 0)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "create", name, error.text);
+        else if (switchboard_switch(service_switchboard(call->service), network.id, &error) < 0)
+            switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", "create", name, error.text);
         else
             call_put(call, switch_object(call, &network));
     }
@@ -235,6 +238,8 @@ static void switch_set(struct call *call)
             continue;
         if (network_switch_save(call->service, network, &error) < 0)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "change", network->name, error.text);
+        else if (switchboard_switch(service_switchboard(call->service), network->id, &error) < 0)
+            switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", "change", network->name, error.text);
         else if (call_switch(call, "Passthru"))
             call_put(call, switch_object(call, network));
     }
@@ -253,6 +258,8 @@ static void switch_remove(struct call *call)
         if (network_switch_renamed(call->service, network->name, NULL, &error) < 0 ||
             network_switch_remove(call->service, network->id, &error) < 0)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "remove", network->name, error.text);
+        else
+            switchboard_switch(service_switchboard(call->service), network->id, NULL);
     }
     switches_free(&list);
 }

@@ -1,0 +1,31 @@
+// What makes the network's records true: a process for each switch that is in use (`nidus switch`), and in it a port for
+// each adapter of a running VM that is connected to it, with a wire to the VM's worker (net/wire.h). Nothing here is
+// kept: a process that ended is started anew with all its ports, and a service that comes after another one finds the
+// processes again and plugs new wires.
+//
+// The records say what shall be; whoever changed one of them calls the function that is about it, and what is different
+// is made so. All functions: any thread, with a VM's change lock or without.
+#pragma once
+
+#include "base/error.h"
+#include "control/switch.h"
+#include "service/service.h"
+
+struct switchboard;
+
+struct switchboard *switchboard_create(struct service *service);
+void switchboard_destroy(struct switchboard *board); // the processes run on
+
+// Once the VMs were found: finds the switches' processes, ends those that nobody needs, and plugs everything anew.
+void switchboard_adopt(struct switchboard *board);
+
+// Before a VM is started: the switches that its record names run. -1: one does not, and why.
+int switchboard_ready(struct switchboard *board, const struct vm_record *record, struct error *error);
+// After a VM was started, an adapter of it changed, or its worker has ended. -1: one of its adapters is not as its
+// record says, and why.
+int switchboard_vm(struct switchboard *board, struct vm *vm, struct error *error);
+// After a switch's record changed or is gone, or what its uplink is made of. -1: it is not as its record says, and why.
+int switchboard_switch(struct switchboard *board, const char *id, struct error *error);
+
+// What an adapter's port has counted; false: it has no port, or its switch does not answer.
+bool switchboard_counters(struct switchboard *board, const char *adapter, struct control_counters *counters);
