@@ -8,7 +8,8 @@
 struct json_t;
 
 enum {
-    CONTROL_ADDRESS = 15, // bytes of an IPv4 address's text
+    CONTROL_ADDRESS = 15,   // bytes of an IPv4 address's text
+    CONTROL_INTERFACE = 15, // of an interface's name: IFNAMSIZ - 1
     CONTROL_MAPPINGS = 400, // of these and of sessions a message (CONTROL_LINE) holds so many
     CONTROL_SESSIONS = 400,
 };
@@ -29,6 +30,7 @@ struct control_mapping {
 
 struct control_uplink {
     enum control_uplink_kind kind;
+    char interface[CONTROL_INTERFACE + 1]; // HOST, PHYSICAL: its name; the same name is the same descriptor
     u8 mac[6];                         // of the host's adapter on the switch
     char address[CONTROL_ADDRESS + 1]; // its IPv4 address; "": none, so nobody is there
     unsigned bits;                     // of its network

@@ -2,6 +2,7 @@
 #include "host/dhcp_port.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { DHCP_REQUEST = 1518 }; // bytes looked at: of an Ethernet frame
@@ -9,7 +10,8 @@ enum { DHCP_REQUEST = 1518 }; // bytes looked at: of an Ethernet frame
 struct dhcp_port {
     struct network_port port;
     struct network_port *inner;
-    struct dhcp *dhcp;
+    struct dhcp *dhcp; // NULL: none serves
+    struct dhcp_config config;
 };
 
 static u64 dhcp_port_now(void)
@@ -26,7 +28,7 @@ static bool dhcp_port_serves(struct dhcp_port *dhcp, const struct iovec *parts, 
     const struct network_header header = {.flags = NETWORK_DATA_VALID};
     struct frame frame;
     const size_t all = offload_bytes(parts, count);
-    if (all > sizeof bytes || offload_copy(parts, count, 0, bytes, all) != all ||
+    if (!dhcp->dhcp || all > sizeof bytes || offload_copy(parts, count, 0, bytes, all) != all ||
         !frame_read(&frame, bytes, all, all) || !dhcp_is_request(&frame))
         return false;
     struct iovec part = {reply, dhcp_answer(dhcp->dhcp, &frame, dhcp_port_now(), reply)};
@@ -96,20 +98,17 @@ static void dhcp_port_link(void *context, bool up)
     network_link(&((struct dhcp_port *)context)->port, up);
 }
 
-struct network_port *dhcp_port_open(struct network_port *inner, const struct dhcp_config *config, struct error *error)
+struct network_port *dhcp_port_open(struct network_port *inner, struct error *error)
 {
     struct dhcp_port *port = calloc(1, sizeof *port);
-    struct dhcp *dhcp = port ? dhcp_create(config) : NULL;
-    if (!dhcp) {
+    if (!port) {
         error_set(error, "network: out of memory");
-        free(port);
         network_close(inner);
         return NULL;
     }
-    *port = (struct dhcp_port){
-        .port = {.type = &dhcp_port_type, .mtu = inner->mtu, .offloads = inner->offloads, .up = inner->up},
-        .inner = inner,
-        .dhcp = dhcp};
+    port->inner = inner;
+    port->port =
+        (struct network_port){.type = &dhcp_port_type, .mtu = inner->mtu, .offloads = inner->offloads, .up = inner->up};
     inner->adapter = (struct network_adapter){.context = port,
                                               .receive = dhcp_port_receive,
                                               .room = dhcp_port_has_room,
@@ -118,7 +117,17 @@ struct network_port *dhcp_port_open(struct network_port *inner, const struct dhc
     return &port->port;
 }
 
-struct network_port *dhcp_port_inner(struct network_port *port)
+int dhcp_port_serve(struct network_port *port, const struct dhcp_config *config, struct error *error)
 {
-    return CONTAINER_OF(port, struct dhcp_port, port)->inner;
+    struct dhcp_port *dhcp = CONTAINER_OF(port, struct dhcp_port, port);
+    if (dhcp->dhcp && config && !memcmp(&dhcp->config, config, sizeof *config))
+        return 0;
+    struct dhcp *server = config ? dhcp_create(config) : NULL;
+    if (config && !server)
+        return error_set(error, "network: out of memory");
+    dhcp_destroy(dhcp->dhcp);
+    dhcp->dhcp = server;
+    if (config)
+        memcpy(&dhcp->config, config, sizeof *config);
+    return 0;
 }

@@ -4,6 +4,8 @@
 #include "host/network.h"
 #include "net/dhcp.h"
 
-// Takes `inner` over, whatever comes of it: NULL is returned with the reason in `error` and `inner` closed.
-struct network_port *dhcp_port_open(struct network_port *inner, const struct dhcp_config *config, struct error *error);
-struct network_port *dhcp_port_inner(struct network_port *port); // the port behind it; still the DHCP port's
+// Without a server until dhcp_port_serve. Takes `inner` over, whatever comes of it: NULL is returned with the reason in
+// `error` and `inner` closed.
+struct network_port *dhcp_port_open(struct network_port *inner, struct error *error);
+// Serves like this from now on, NULL: not at all. A server that is told what it does already keeps what it gave away.
+int dhcp_port_serve(struct network_port *port, const struct dhcp_config *config, struct error *error);

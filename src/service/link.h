@@ -37,7 +37,18 @@ int link_address_add(unsigned index, const struct prefix *address, u8 bits, stru
 int link_address_remove(unsigned index, const struct prefix *address, u8 bits, struct error *error);
 int link_gateway_add(unsigned index, const struct prefix *gateway, struct error *error);
 
+// The host's own adapter on a switch, as a tap interface: made if it is not there, up, with this address, and `title` as
+// its alternative name in place of others. It stays until it is removed, also without us. Returns the other end, for
+// the switch (host/interface.h); -EBUSY if a switch's process has it already, which is no error; -1: the reason is in
+// `error`.
+int link_tap(const char *name, const char *title, const u8 mac[6], struct error *error);
+void link_tap_remove(const char *name); // if it is there
+// All that passes an adapter, which becomes promiscuous for as long as the descriptor lives.
+int link_packets(const char *name, struct error *error);
+
 // The name servers of this machine, one word each; adding writes resolv.conf anew, or asks systemd-resolved where that
 // owns it.
 int link_dns_add(const char *link, const char *server, struct error *error);
 char *link_dns_list(void); // allocated, with blanks between; NULL if there are none
+// Those of them that a guest could ask: IPv4, and not this machine's loopback. Behind systemd-resolved, what it asks.
+char *link_dns_upstream(void); // allocated, with blanks between; NULL if there are none

@@ -22,10 +22,10 @@ static bool dns_is_resolved(void)
     return length > 0 && strstr(target, "systemd/resolve");
 }
 
-static char *dns_read(void)
+static char *dns_read(const char *path)
 {
     char *text = calloc(1, DNS_BYTES + 1);
-    int fd = open(dns_file, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = fd >= 0 && text ? read(fd, text, DNS_BYTES) : 0;
     if (fd >= 0)
         close(fd);
@@ -64,7 +64,7 @@ int link_dns_add(const char *link, const char *server, struct error *error)
         free(answer);
         return answer ? 0 : -1;
     }
-    char *old = dns_read(), *text = NULL;
+    char *old = dns_read(dns_file), *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
     if (!old || !file) {
@@ -79,13 +79,15 @@ int link_dns_add(const char *link, const char *server, struct error *error)
     return result;
 }
 
-char *link_dns_list(void)
+// The servers of a file, one word each; `guests`: only those that a guest could ask.
+static char *dns_list(const char *path, bool guests)
 {
-    char *old = dns_read(), *text = NULL, *save = NULL, server[64];
+    char *old = dns_read(path), *text = NULL, *save = NULL, server[64];
     size_t bytes = 0, count = 0;
     FILE *file = open_memstream(&text, &bytes);
     for (char *line = old && file ? strtok_r(old, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
-        if (sscanf(line, " nameserver %63s", server) == 1)
+        if (sscanf(line, " nameserver %63s", server) == 1 &&
+            !(guests && (strchr(server, ':') || !strncmp(server, "127.", 4))))
             fprintf(file, "%s%s", count++ ? " " : "", server);
     if (file)
         fclose(file);
@@ -94,4 +96,15 @@ char *link_dns_list(void)
         return text;
     free(text);
     return NULL;
+}
+
+char *link_dns_list(void)
+{
+    return dns_list(dns_file, false);
+}
+
+char *link_dns_upstream(void)
+{
+    char *servers = dns_list(dns_file, true);
+    return servers ? servers : dns_list("/run/systemd/resolve/resolv.conf", true);
 }

@@ -82,6 +82,10 @@ void network_switch_free(struct network_switch *network)
 {
     record_columns_free(network, switch_columns);
 }
+void network_address_copy(struct network_address *to, const struct network_address *from)
+{
+    record_columns_copy(to, from, address_columns);
+}
 void network_address_free(struct network_address *address)
 {
     record_columns_free(address, address_columns);
@@ -96,9 +100,17 @@ void network_nat_free(struct network_nat *nat)
 {
     record_columns_free(nat, nat_columns);
 }
+void network_mapping_copy(struct network_mapping *to, const struct network_mapping *from)
+{
+    record_columns_copy(to, from, mapping_columns);
+}
 void network_mapping_free(struct network_mapping *mapping)
 {
     record_columns_free(mapping, mapping_columns);
+}
+void network_dns_copy(struct network_dns *to, const struct network_dns *from)
+{
+    record_columns_copy(to, from, dns_columns);
 }
 void network_dns_free(struct network_dns *dns)
 {

@@ -48,10 +48,13 @@ struct network_dns {
 
 void network_switch_copy(struct network_switch *to, const struct network_switch *from);
 void network_switch_free(struct network_switch *network);
+void network_address_copy(struct network_address *to, const struct network_address *from);
 void network_address_free(struct network_address *address);
 void network_nat_copy(struct network_nat *to, const struct network_nat *from);
 void network_nat_free(struct network_nat *nat);
+void network_mapping_copy(struct network_mapping *to, const struct network_mapping *from);
 void network_mapping_free(struct network_mapping *mapping);
+void network_dns_copy(struct network_dns *to, const struct network_dns *from);
 void network_dns_free(struct network_dns *dns);
 
 // Each one that is kept; those that the callee wants, it copies.

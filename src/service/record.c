@@ -125,6 +125,7 @@ const struct record_column record_host_columns[] = {
     TEXT(host_record, migration_authentication),
     TEXT(host_record, migration_performance),
     BOOL(host_record, device_guard_lock),
+    TEXT(host_record, network_backend),
     TEXT(host_record, session),
     {0},
 };

@@ -96,6 +96,7 @@ struct host_record {
     s64 maximum_storage_migrations, maximum_vm_migrations;
     bool vm_migration_enabled, use_any_network_for_migration;
     char *migration_authentication, *migration_performance;
+    char *network_backend; // "Auto", "User"; NULL: Auto
     char *session; // the host's run (since it was switched on) in which the service last ran
 };
 

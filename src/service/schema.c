@@ -166,4 +166,6 @@ static const char network[] =
     "  internal_port INTEGER NOT NULL\n"
     ") STRICT;\n";
 
-const char *const schema_steps[] = {first, network, NULL};
+static const char backend[] = "ALTER TABLE host ADD COLUMN network_backend TEXT;\n";
+
+const char *const schema_steps[] = {first, network, backend, NULL};

@@ -20,6 +20,7 @@
 #include "service/power.h"
 #include "service/store.h"
 #include "service/switchboard.h"
+#include "service/uplink.h"
 #include "service/vm_room.h"
 
 struct service {
@@ -29,6 +30,7 @@ struct service {
     struct store *store;
     struct event_bus *events;
     struct switchboard *switchboard;
+    struct uplinks *uplinks;
     bool host_started; // the host was switched on since the service last ran
 
     pthread_mutex_t mutex; // what follows
@@ -40,6 +42,7 @@ struct service {
 struct event_bus *service_events(struct service *service) { return service->events; }
 struct store *service_store(struct service *service) { return service->store; }
 struct switchboard *service_switchboard(struct service *service) { return service->switchboard; }
+struct uplinks *service_uplinks(struct service *service) { return service->uplinks; }
 const char *service_host_name(const struct service *service) { return service->host_name; }
 const char *service_state_directory(const struct service *service) { return service->state; }
 const char *service_runtime_directory(const struct service *service) { return service->runtime; }
@@ -221,6 +224,7 @@ struct service *service_open(const struct service_config *config, struct error *
     service->lock = -1;
     service->events = event_bus_create();
     service->switchboard = switchboard_create(service);
+    service->uplinks = uplinks_create();
     pthread_mutex_init(&service->mutex, NULL);
     if (gethostname(service->host_name, sizeof service->host_name - 1) < 0 || !service->host_name[0])
         snprintf(service->host_name, sizeof service->host_name, "localhost");
@@ -228,7 +232,8 @@ struct service *service_open(const struct service_config *config, struct error *
     const bool open = place_make(service->state, error) == 0 && place_make(service->runtime, error) == 0 &&
                       place_make(vms, error) == 0 && service_lock(service, error) == 0 &&
                       (service->store = store_open(database, error)) && host_load(service, error) == 0 &&
-                      store_vm_load(service->store, vm_loaded, service, error) == 0;
+                      store_vm_load(service->store, vm_loaded, service, error) == 0 &&
+                      uplink_default_switch(service, error) == 0;
     free(vms);
     free(database);
     if (!open) {
@@ -238,6 +243,9 @@ struct service *service_open(const struct service_config *config, struct error *
     for (size_t i = 0; i < service->count; i++)
         vm_adopt(service, service->vms[i]);
     orphans_end(service);
+    struct error reason;
+    if (uplink_apply(service, &reason) < 0) // what is not in force is told again by whoever asks for it
+        log_write(LOG_ERROR, "network", "reason", reason.text, NULL);
     switchboard_adopt(service->switchboard);
     return service;
 }
@@ -251,6 +259,7 @@ void service_close(struct service *service)
     record_host_free(&service->host);
     store_close(service->store);
     event_bus_destroy(service->events);
+    uplinks_destroy(service->uplinks);
     pthread_mutex_destroy(&service->mutex);
     if (service->lock >= 0)
         close(service->lock);

@@ -9,6 +9,7 @@ struct event_bus;
 struct service;
 struct store;
 struct switchboard;
+struct uplinks;
 
 struct service_config {
     const char *state;   // folder of the records and of the VMs' files; made if it is not there
@@ -30,6 +31,7 @@ void service_stop_vms(struct service *service);
 struct event_bus *service_events(struct service *service);
 struct store *service_store(struct service *service);
 struct switchboard *service_switchboard(struct service *service);
+struct uplinks *service_uplinks(struct service *service); // see uplink.h
 const char *service_host_name(const struct service *service);   // the host's
 const char *service_state_directory(const struct service *service);
 const char *service_runtime_directory(const struct service *service);

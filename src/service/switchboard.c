@@ -47,6 +47,7 @@ struct station {
     struct peer *peer; // NULL: it does not run
     u64 started;
     bool keeps;        // it runs without plugs, too
+    bool network;      // the host's network is in its reach
     json_t *uplink;    // what it has: struct control_uplink, or NULL
     struct plug *plugs;
     size_t plug_count;
@@ -308,6 +309,11 @@ static int station_uplink(struct station *station, const struct network_switch *
         return 0;
     json_decref(station->uplink);
     station->uplink = NULL;
+    if (plan->network && !station->network) {
+        peer_kill(station->peer); // its jail is too narrow: station_ended starts another one
+        json_decref(uplink);
+        return 0;
+    }
     const int count = uplink_open(station->board->service, network, plan, fds, error);
     if (count < 0)
         return -1;
@@ -336,6 +342,7 @@ static int station_launch(struct station *station, const struct network_switch *
     if (!station->peer)
         return error_prefix(error, "the switch '%s'", network->name);
     station->started = vm_clock();
+    station->network = plan->network;
     record_text_set(&station->name, network->name);
     json_decref(station->uplink);
     station->uplink = NULL;

@@ -91,20 +91,23 @@ static struct network_port *outside_open_user(struct outside *outside, struct er
     return outside->slirp;
 }
 
-static struct network_port *outside_with_dhcp(const struct control_uplink *config, struct network_port *inner,
-                                             struct error *error)
+static int outside_serve_dhcp(struct outside *outside, const struct control_uplink *config, struct error *error)
 {
-    struct dhcp_config dhcp = {.router = ntohl(outside_address(config->address).s_addr),
-                               .bits = (u8)config->bits,
-                               .first = ntohl(outside_address(config->dhcp_first).s_addr),
-                               .last = ntohl(outside_address(config->dhcp_last).s_addr)};
+    struct dhcp_config dhcp;
     char servers[sizeof config->dhcp_servers], *save = NULL;
     unsigned count = 0;
+    if (!*config->dhcp_first)
+        return dhcp_port_serve(outside->port, NULL, error);
+    memset(&dhcp, 0, sizeof dhcp); // padding, too: it is compared
+    dhcp.router = ntohl(outside_address(config->address).s_addr);
+    dhcp.bits = (u8)config->bits;
+    dhcp.first = ntohl(outside_address(config->dhcp_first).s_addr);
+    dhcp.last = ntohl(outside_address(config->dhcp_last).s_addr);
     memcpy(dhcp.mac, config->mac, sizeof dhcp.mac);
     snprintf(servers, sizeof servers, "%s", config->dhcp_servers);
     for (char *word = strtok_r(servers, " ", &save); word && count < DHCP_SERVERS; word = strtok_r(NULL, " ", &save))
         dhcp.servers[count++] = ntohl(outside_address(word).s_addr);
-    return dhcp_port_open(inner, &dhcp, error);
+    return dhcp_port_serve(outside->port, &dhcp, error);
 }
 
 // Takes over `fd` and puts -1 in its place if it comes to use.
@@ -129,9 +132,9 @@ static int outside_make_port(struct outside *outside, int *fd, struct error *err
     }
     if (outside->port && descriptor)
         *fd = -1;
-    if (outside->port && *config->dhcp_first)
-        outside->port = outside_with_dhcp(config, outside->port, error);
-    return outside->port ? 0 : -1;
+    if (outside->port)
+        outside->port = dhcp_port_open(outside->port, error);
+    return outside->port ? outside_serve_dhcp(outside, config, error) : -1;
 }
 
 struct outside *outside_open(struct control_uplink *config, int fd, struct error *error)
@@ -173,16 +176,19 @@ const struct control_uplink *outside_config(const struct outside *outside)
 int outside_change(struct outside *outside, struct control_uplink *config, struct error *error)
 {
     const struct control_uplink *old = &outside->config;
-    if (config->kind != old->kind || memcmp(config->mac, old->mac, sizeof old->mac) ||
-        strcmp(config->address, old->address) || config->bits != old->bits || config->nat != old->nat ||
-        strcmp(config->dhcp_first, old->dhcp_first) || strcmp(config->dhcp_last, old->dhcp_last) ||
-        strcmp(config->dhcp_servers, old->dhcp_servers) || strcmp(config->name_server, old->name_server))
+    if (config->kind != old->kind || strcmp(config->interface, old->interface))
+        return 0;
+    if (outside->slirp &&
+        (memcmp(config->mac, old->mac, sizeof old->mac) || strcmp(config->address, old->address) ||
+         config->bits != old->bits || config->nat != old->nat || strcmp(config->name_server, old->name_server)))
         return 0;
     if (outside->slirp) {
         if (outside_forward_all(outside, config, old, error) < 0)
             return -1;
         outside_forward_without(outside, old, old->mapping_count, config);
     }
+    if (outside->port && outside_serve_dhcp(outside, config, error) < 0)
+        return -1;
     control_uplink_free(&outside->config);
     outside->config = *config;
     *config = (struct control_uplink){0};

@@ -55,8 +55,7 @@ int uplink_set(struct exchange *exchange, const json_t *json, struct message_des
     const int fd = descriptors->count ? descriptors->fds[0] : -1;
     if (control_uplink_read(&config, json, error))
         return -1;
-    const int changed =
-        exchange->uplink.outside && fd < 0 ? outside_change(exchange->uplink.outside, &config, error) : 0;
+    const int changed = exchange->uplink.outside ? outside_change(exchange->uplink.outside, &config, error) : 0;
     if (changed) {
         control_uplink_free(&config);
         if (changed > 0) {

@@ -22,6 +22,9 @@ static const struct parameter set_parameters[] = {
     {.name = "DeviceGuardLock", .type = PARAMETER_BOOL, .flags = PARAMETER_NIDUS,
      .help = "Whether this host, like one with Device Guard, refuses to start virtual machines that expose "
              "virtualization extensions."},
+    {.name = "NetworkBackend", .type = PARAMETER_ENUM, .values = "Auto User", .flags = PARAMETER_NIDUS,
+     .help = "What Internal switches and their NAT are made of: Auto is the kernel's interfaces and forwarding where "
+             "that is allowed, User is sockets without any privilege."},
     PARAMETER_PASSTHRU,
     {0},
 };
@@ -60,6 +63,7 @@ static const struct property properties[] = {
     {"EnableEnhancedSessionMode", PROPERTY_BOOL, NULL, "as set"},
     {"NumaSpanningEnabled", PROPERTY_BOOL, NULL, "as set"},
     {"DeviceGuardLock", PROPERTY_BOOL, NULL, "refuses VMs that expose virtualization extensions"},
+    {"NetworkBackend", PROPERTY_STRING, NULL, "Auto: the kernel's where allowed; User: sockets"},
     {"SupportedVmVersions", PROPERTY_STRINGS, NULL, "configuration versions"},
     {"Version", PROPERTY_STRING, NULL, "nidus's"},
     {"ComputerName", PROPERTY_STRING, NULL, "the host"},

@@ -189,6 +189,7 @@ static const struct property nat_properties[] = {
     {"UdpInboundRefresh", PROPERTY_BOOL, NULL, "incoming datagrams keep a session alive"},
     {"Store", PROPERTY_STRING, NULL, "Local: kept over restarts"},
     {"Active", PROPERTY_BOOL, NULL, "whether a switch's address lies in its network"},
+    {"NetworkBackend", PROPERTY_STRING, NULL, "who translates: Kernel; User: the switch's process, without privileges"},
     {0},
 };
 

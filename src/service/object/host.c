@@ -31,6 +31,7 @@ static void host_put(struct call *call)
     value_put(object, "EnableEnhancedSessionMode", value_bool(host.enhanced_session_mode));
     value_put(object, "NumaSpanningEnabled", value_bool(host.numa_spanning));
     value_put(object, "DeviceGuardLock", value_bool(host.device_guard_lock));
+    value_put(object, "NetworkBackend", value_string(host.network_backend ? host.network_backend : "Auto"));
     value_put(object, "SupportedVmVersions", versions);
     value_put(object, "Version", value_string(NIDUS_VERSION));
     value_put(object, "ComputerName", value_string(service_host_name(call->service)));
@@ -69,6 +70,7 @@ static void host_take(struct call *call, struct host_record *host)
     call_take_text(call, "VirtualMachineMigrationAuthenticationType", &host->migration_authentication);
     call_take_text(call, "VirtualMachineMigrationPerformanceOption", &host->migration_performance);
     call_take_bool(call, "DeviceGuardLock", &host->device_guard_lock);
+    call_take_text(call, "NetworkBackend", &host->network_backend);
 }
 
 static void set_host(struct call *call)
@@ -87,6 +89,9 @@ static void set_host(struct call *call)
         else if (service_host_set(call->service, &host, &error) < 0)
             call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", NULL,
                        "The host's settings were not changed.\n%s.", error.text);
+        else if (call_has(call, "NetworkBackend") && call_network_apply(call, &error) < 0)
+            call_error(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", NULL, "The host's network: %s.",
+                       error.text);
         else if (call_switch(call, "Passthru"))
             host_put(call);
     }

@@ -5,6 +5,7 @@
 #include "service/mac.h"
 #include "service/network.h"
 #include "service/object/adapter.h"
+#include "service/uplink.h"
 
 static struct value *host_adapter_object(struct call *call, const struct network_switch *network)
 {
@@ -83,6 +84,8 @@ static void host_adapter_change(struct call *call, const struct network_switch *
         return;
     if (network_switch_save(call->service, &changed, &error) < 0)
         call_error(call, CATEGORY_WRITE_ERROR, "Database", network->name, "%s", error.text);
+    else if (call_network_apply(call, &error) < 0)
+        call_error(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", network->name, "%s", error.text);
     else if (call_switch(call, "Passthru"))
         host_adapter_put(call, &changed);
 }
@@ -118,6 +121,10 @@ static void host_adapter_turn(struct call *call, const char *operation, bool on)
     network.allow_management_os = on;
     if (result == 0)
         result = network_switch_save(call->service, &network, &error);
+    if (result == 0 && !on)
+        uplink_remove(call->service, network.id);
+    if (result == 0)
+        result = call_network_apply(call, &error);
     if (result < 0)
         call_error(call, CATEGORY_WRITE_ERROR, "Database", network.name, "%s", error.text);
     else if (on && call_switch(call, "Passthru"))

@@ -9,6 +9,7 @@
 #include "service/mac.h"
 #include "service/network.h"
 #include "service/object/object.h"
+#include "service/uplink.h"
 
 enum { IP_SWITCH_INDEX = 1 << 30 /* above every number the kernel gives */, IP_NAME = 300 };
 
@@ -22,6 +23,7 @@ struct ip_adapter {
 };
 
 struct ip_adapters {
+    struct service *service;
     struct ip_adapter *items;
     size_t count;
 };
@@ -42,12 +44,22 @@ static u32 ip_switch_index(const char *id)
     return IP_SWITCH_INDEX | (hash & (IP_SWITCH_INDEX - 1));
 }
 
+// An interface that the kernel has for it gives its number; it is not listed twice.
 static void ip_switch(void *context, const struct network_switch *network)
 {
-    if (!network->host_mac)
+    struct ip_adapters *adapters = context;
+    char interface[CONTROL_INTERFACE + 1];
+    if (!network->host_mac || strcmp(network->type, "Internal"))
         return;
-    struct ip_adapter *adapter = ip_append(context);
-    adapter->index = ip_switch_index(network->id);
+    struct ip_adapter *adapter = NULL;
+    uplink_interface(adapters->service, network->id, interface);
+    for (size_t i = 0; i < adapters->count && !adapter; i++)
+        if (!strcmp(adapters->items[i].name, interface))
+            adapter = &adapters->items[i];
+    if (!adapter) {
+        adapter = ip_append(adapters);
+        adapter->index = ip_switch_index(network->id);
+    }
     snprintf(adapter->name, sizeof adapter->name, "vEthernet (%s)", network->name);
     snprintf(adapter->switch_id, sizeof adapter->switch_id, "%s", network->id);
     mac_read(network->host_mac, adapter->mac);
@@ -55,7 +67,7 @@ static void ip_switch(void *context, const struct network_switch *network)
 
 static struct ip_adapters ip_adapters(struct call *call)
 {
-    struct ip_adapters adapters = {0};
+    struct ip_adapters adapters = {.service = call->service};
     struct error error;
     struct link *links;
     const int count = link_list(&links, &error);
@@ -219,6 +231,20 @@ struct ip_new {
     u8 bits;
 };
 
+// The first and the last address of an IPv4 network of more than two are nobody's.
+static bool ip_is_end_of_network(const struct prefix *address, u8 bits)
+{
+    bool all = true, none = true;
+    if (address->ipv6 || bits > 30)
+        return false;
+    for (unsigned i = bits; i < 32; i++) {
+        const bool bit = address->bytes[i / 8] >> (7 - i % 8) & 1;
+        all = all && bit;
+        none = none && !bit;
+    }
+    return all || none;
+}
+
 // What was asked for, checked; false: told.
 static bool ip_new_read(struct call *call, struct ip_new *new)
 {
@@ -237,10 +263,17 @@ static bool ip_new_read(struct call *call, struct ip_new *new)
                       (long long)bits);
         else if (family && !strcasecmp(family, "IPv6") != new->address.ipv6)
             error_set(&error, "'%s' is no %s address.", text, family);
+        else if (ip_is_end_of_network(&new->address, new->bits))
+            error_set(&error, "%s/%d is the network's own or its broadcast address; an adapter cannot have it.", text,
+                      new->bits);
         else if (gateway && prefix_read(&new->gateway, gateway, &error) == 0) {
             prefix_cut(&network, new->bits);
             if (!prefix_contains(&network, &new->gateway))
                 error_set(&error, "The gateway %s does not lie in the address's network.", gateway);
+            else if (!memcmp(new->gateway.bytes, new->address.bytes, sizeof new->gateway.bytes))
+                error_set(&error, "The gateway %s is the address itself; it is another machine's.", gateway);
+            else if (ip_is_end_of_network(&new->gateway, new->bits))
+                error_set(&error, "The gateway %s is the network's own or its broadcast address.", gateway);
         }
     }
     if (*error.text)
@@ -280,9 +313,15 @@ static bool ip_new_on_switch(struct call *call, const struct ip_adapter *adapter
                                            .gateway = new->has_gateway ? gateway : NULL,
                                            .prefix = new->bits,
                                            .skip_as_source = value_as_bool(call_value(call, "SkipAsSource"), false)};
-    if (network_address_save(call->service, &record, &error) == 0)
+    if (network_address_save(call->service, &record, &error) < 0) {
+        call_error(call, CATEGORY_WRITE_ERROR, "Database", address, "%s", error.text);
+        return false;
+    }
+    if (call_network_apply(call, &error) == 0)
         return true;
-    call_error(call, CATEGORY_WRITE_ERROR, "Database", address, "%s", error.text);
+    network_address_remove(call->service, id, NULL);
+    call_error(call, CATEGORY_RESOURCE_UNAVAILABLE, "Windows System Error 31", address, "'%s': %s", adapter->name,
+               error.text);
     return false;
 }
 
@@ -426,7 +465,7 @@ static int ip_entry_remove(struct call *call, const struct ip_entry *entry, stru
         return link_address_remove(entry->adapter.index, &entry->address, entry->bits, error);
     prefix_write(&entry->address, text);
     snprintf(id, sizeof id, "%s %s", entry->adapter.switch_id, text);
-    return network_address_remove(call->service, id, error);
+    return network_address_remove(call->service, id, error) < 0 ? -1 : call_network_apply(call, error);
 }
 
 static void ip_address_remove(struct call *call)
@@ -537,7 +576,7 @@ static void dns_get(struct call *call)
 static int dns_save(struct call *call, const struct ip_adapter *adapter, char *servers, struct error *error)
 {
     const struct network_dns dns = {.switch_id = (char *)adapter->switch_id, .servers = servers};
-    return network_dns_save(call->service, &dns, error);
+    return network_dns_save(call->service, &dns, error) < 0 ? -1 : call_network_apply(call, error);
 }
 
 static bool dns_good(struct call *call, const char *server)

@@ -8,6 +8,9 @@
 #include "service/network.h"
 #include "service/object/object.h"
 #include "service/prefix.h"
+#include "service/uplink.h"
+
+enum { NAT_BITS_LEAST = 8, NAT_BITS_MOST = 30 }; // of a network behind a NAT
 
 // Windows tells all of these as one error; the reason behind it is ours.
 static void nat_failed(struct call *call, const char *class, const char *reason)
@@ -21,7 +24,16 @@ static void nat_database(struct call *call, const struct error *error)
     call_error(call, CATEGORY_WRITE_ERROR, "Database", NULL, "%s", error->text);
 }
 
-static struct value *nat_object(const struct network_nat *nat, bool active)
+// Kept, or taken back, and not to be had on this host as it is.
+static void nat_not_in_force(struct call *call, const char *name, const struct error *error)
+{
+    call_error(call, CATEGORY_RESOURCE_UNAVAILABLE, "Windows System Error 31", name,
+               "A device attached to the system is not functioning.\n'%s': %s", name, error->text);
+}
+
+static bool nat_is_active(struct call *call, const struct network_nat *nat);
+
+static struct value *nat_object(struct call *call, const struct network_nat *nat)
 {
     struct value *object = value_object("NetNat");
     value_put(object, "Name", value_string(nat->name));
@@ -35,7 +47,8 @@ static struct value *nat_object(const struct network_nat *nat, bool active)
     value_put(object, "UdpIdleSessionTimeout", value_int(nat->udp_timeout));
     value_put(object, "UdpInboundRefresh", value_bool(nat->udp_refresh));
     value_put(object, "Store", value_string("Local"));
-    value_put(object, "Active", value_bool(active));
+    value_put(object, "Active", value_bool(nat_is_active(call, nat)));
+    value_put(object, "NetworkBackend", value_string(uplink_is_kernel(call->service) ? "Kernel" : "User"));
     return object;
 }
 
@@ -125,6 +138,7 @@ static void nats_free(struct nat_list *list)
 // --- The cmdlets -----------------------------------------------------------------------------------------------------
 
 struct nat_conflict {
+    struct service *service;
     const char *name;
     const struct prefix *prefix;
     char reason[512];
@@ -143,6 +157,38 @@ static void nat_conflict(void *context, const struct network_nat *nat)
                  "The network overlaps %s, which belongs to NAT '%s'. Remove that with Remove-NetNat, or take another "
                  "network.",
                  nat->internal_prefix, nat->name);
+}
+
+// What no network behind a NAT can be, whoever else there is; empty: it can be one.
+static void nat_impossible(struct nat_conflict *conflict)
+{
+    char text[PREFIX_TEXT], owner[64];
+    const struct prefix *prefix = conflict->prefix;
+    prefix_write(prefix, text);
+    if (prefix->ipv6)
+        snprintf(conflict->reason, sizeof conflict->reason, "%s: a NAT is for IPv4 networks.", text);
+    else if (prefix->bits < NAT_BITS_LEAST || prefix->bits > NAT_BITS_MOST)
+        snprintf(conflict->reason, sizeof conflict->reason,
+                 "%s: a network behind a NAT has a prefix of %d to %d bits; an example is 192.168.100.0/24.", text,
+                 NAT_BITS_LEAST, NAT_BITS_MOST);
+    else if (prefix->bytes[0] == 0 || prefix->bytes[0] == 127 || prefix->bytes[0] >= 224)
+        snprintf(conflict->reason, sizeof conflict->reason, "%s: no host can have addresses in this network.", text);
+    else if (uplink_is_taken(conflict->service, prefix, owner, sizeof owner))
+        snprintf(conflict->reason, sizeof conflict->reason,
+                 "The network overlaps the one that this host's adapter '%s' is in; take another network.", owner);
+}
+
+static void nat_against_default(void *context, const struct network_address *address)
+{
+    struct nat_conflict *conflict = context;
+    struct prefix network;
+    if (strcmp(address->switch_id, UPLINK_DEFAULT_SWITCH) || prefix_read(&network, address->address, NULL) < 0)
+        return;
+    prefix_cut(&network, (u8)address->prefix);
+    if (prefix_overlaps(&network, conflict->prefix))
+        snprintf(conflict->reason, sizeof conflict->reason,
+                 "The network overlaps the Default Switch's, which is that of %s; take another network.",
+                 address->address);
 }
 
 // The prefix in its one spelling; false: told.
@@ -172,11 +218,15 @@ static void nat_new(struct call *call)
                               .udp_timeout = 120,
                               .tcp_filtering = (char *)"AddressDependentFiltering",
                               .udp_filtering = (char *)"AddressDependentFiltering"};
-    struct nat_conflict conflict = {.name = nat.name, .prefix = has_internal ? &internal : NULL};
+    struct nat_conflict conflict = {.service = call->service, .name = nat.name, .prefix = has_internal ? &internal : NULL};
     if ((has_internal && !nat_prefix(call, "InternalIPInterfaceAddressPrefix", &internal, internal_text)) ||
         (has_external && !nat_prefix(call, "ExternalIPInterfaceAddressPrefix", &external, external_text)))
         return;
     network_nats(call->service, nat_conflict, &conflict, NULL);
+    if (has_internal && !*conflict.reason)
+        nat_impossible(&conflict);
+    if (has_internal && !*conflict.reason)
+        network_addresses(call->service, nat_against_default, &conflict, NULL);
     if (!has_internal && !has_external)
         snprintf(conflict.reason, sizeof conflict.reason,
                  "Name the network: -InternalIPInterfaceAddressPrefix 192.168.100.0/24");
@@ -188,17 +238,21 @@ static void nat_new(struct call *call)
         return;
     nat.internal_prefix = has_internal ? internal_text : NULL;
     nat.external_prefix = has_external ? external_text : NULL;
-    if (network_nat_save(call->service, &nat, &error) < 0)
+    if (network_nat_save(call->service, &nat, &error) < 0) {
         nat_database(call, &error);
-    else
-        call_put(call, nat_object(&nat, nat_is_active(call, &nat)));
+    } else if (call_network_apply(call, &error) < 0) {
+        network_nat_remove(call->service, nat.name, NULL);
+        nat_not_in_force(call, nat.name, &error);
+    } else {
+        call_put(call, nat_object(call, &nat));
+    }
 }
 
 static void nat_get(struct call *call)
 {
     struct nat_list list = nats_meant(call);
     for (size_t i = 0; i < list.count; i++)
-        call_put(call, nat_object(&list.items[i], nat_is_active(call, &list.items[i])));
+        call_put(call, nat_object(call, &list.items[i]));
     nats_free(&list);
 }
 
@@ -220,7 +274,7 @@ static void nat_set(struct call *call)
         if (network_nat_save(call->service, nat, &error) < 0)
             nat_database(call, &error);
         else if (call_switch(call, "Passthru"))
-            call_put(call, nat_object(nat, nat_is_active(call, nat)));
+            call_put(call, nat_object(call, nat));
     }
     nats_free(&list);
 }
@@ -234,8 +288,10 @@ static void nat_remove(struct call *call)
             continue;
         if (network_nat_remove(call->service, list.items[i].name, &error) < 0)
             nat_database(call, &error);
+        else if (call_network_apply(call, &error) < 0)
+            nat_not_in_force(call, list.items[i].name, &error);
         else if (call_switch(call, "Passthru"))
-            call_put(call, nat_object(&list.items[i], false));
+            call_put(call, nat_object(call, &list.items[i]));
     }
     nats_free(&list);
 }
@@ -334,10 +390,15 @@ static void mapping_add(struct call *call)
     } else if (call_should(call, "Add-NetNatStaticMapping", mapping.nat)) {
         mapping.nat = nat.name; // in its own spelling: the table refers to it
         mapping.number = scan.next;
-        if (network_mapping_save(call->service, &mapping, &error) < 0)
+        if (network_mapping_save(call->service, &mapping, &error) < 0) {
             nat_database(call, &error);
-        else
+        } else if (call_network_apply(call, &error) < 0) {
+            network_mapping_remove(call->service, mapping.number, NULL);
+            call_network_apply(call, NULL);
+            nat_not_in_force(call, mapping.nat, &error);
+        } else {
             call_put(call, mapping_object(&mapping));
+        }
     }
     network_nat_free(&nat);
 }
@@ -395,6 +456,8 @@ static void mapping_remove(struct call *call)
             network_mapping_remove(call->service, numbers.items[i], &error) < 0)
             nat_database(call, &error);
     }
+    if (numbers.count && call_network_apply(call, &error) < 0)
+        nat_not_in_force(call, "static mapping", &error);
     free(numbers.items);
 }
 

@@ -116,6 +116,10 @@ struct vm_record *call_change(struct call *call, struct vm *vm, const char *oper
 bool call_commit(struct call *call, struct vm *vm, struct vm_record *draft); // false: told, nothing was changed
 void call_cancel(struct call *call, struct vm *vm, struct vm_record *draft);
 
+// After a change of the network's records: the host's interfaces, NAT and the switches' processes become what they say.
+// -1: not all of it; the reason is in `error`.
+int call_network_apply(struct call *call, struct error *error);
+
 // --- A running VM's worker ------------------------------------------------------------------------------
 struct json_t;
 // Sends a command of control.h and waits for its answer: `arguments` (borrowed, may be NULL) are its members. The

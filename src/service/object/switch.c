@@ -1,12 +1,15 @@
 // Virtual switches: New-VMSwitch and its companions.
-#include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
+#include "service/link.h"
 #include "service/mac.h"
 #include "service/network.h"
 #include "service/object/object.h"
 #include "service/switchboard.h"
+#include "service/uplink.h"
 
 static struct value *switch_object(struct call *call, const struct network_switch *network)
 {
@@ -25,6 +28,7 @@ static struct value *switch_object(struct call *call, const struct network_switc
     for (size_t i = 0; i < ARRAY_SIZE(never); i++)
         value_put(object, never[i], value_bool(false));
     value_put(object, "DhcpEnabled", value_bool(network->dhcp));
+    value_put(object, "NetworkBackend", value_string(uplink_backend(call->service, network)));
     value_put(object, "ComputerName", value_string(service_host_name(call->service)));
     value_put(object, "IsDeleted", value_bool(false));
     return object;
@@ -133,16 +137,48 @@ static const char *switch_net_adapter(const struct call *call)
     return name ? name : call_item(call, "NetAdapterInterfaceDescription", 0);
 }
 
+struct adapter_search {
+    const char *adapter, *except; // except: the id of the switch that may have it
+    char owner[256];
+};
+
+static void adapter_search(void *context, const struct network_switch *network)
+{
+    struct adapter_search *search = context;
+    if (network->net_adapter && !strcmp(network->net_adapter, search->adapter) &&
+        !(search->except && !strcmp(search->except, network->id)))
+        snprintf(search->owner, sizeof search->owner, "%s", network->name);
+}
+
+// The host's adapter of that name, which no other switch has. False: told.
+static bool switch_link(struct call *call, const char *what, const char *name, const char *adapter, struct link *link)
+{
+    struct adapter_search search = {.adapter = link->name};
+    char reason[512];
+    if (!link_find(adapter, link) || link->loopback) {
+        switch_failed(call, CATEGORY_OBJECT_NOT_FOUND, "ObjectNotFound", what, name,
+                      "The host has no network adapter of that name; Get-NetAdapter lists them.");
+        return false;
+    }
+    network_switches(call->service, adapter_search, &search, NULL);
+    if (!*search.owner || !value_name_compare(search.owner, name))
+        return true;
+    snprintf(reason, sizeof reason,
+             "External Ethernet adapter '%s' is already bound to the Microsoft Virtual Switch protocol: it is that of "
+             "switch '%s'.",
+             link->name, search.owner);
+    switch_failed(call, CATEGORY_RESOURCE_EXISTS, "InvalidParameter", what, name, reason);
+    return false;
+}
+
 static bool switch_fill(struct call *call, struct network_switch *network, const char *name)
 {
     struct error error;
     char id[37], mac[MAC_TEXT];
-    const char *adapter = switch_net_adapter(call);
-    if (adapter && !if_nametoindex(adapter)) {
-        switch_failed(call, CATEGORY_OBJECT_NOT_FOUND, "ObjectNotFound", "create", name,
-                      "The host has no network adapter of that name; Get-NetAdapter lists them.");
+    const char *adapter = switch_net_adapter(call), *dhcp = call_string(call, "Dhcp", NULL);
+    struct link link;
+    if (adapter && !switch_link(call, "create", name, adapter, &link))
         return false;
-    }
     const bool host = adapter ? value_as_bool(call_value(call, "AllowManagementOS"), true)
                               : !strcasecmp(call_string(call, "SwitchType", "Internal"), "Internal");
     if (host && service_mac(call->service, mac, &error) < 0) {
@@ -154,12 +190,21 @@ static bool switch_fill(struct call *call, struct network_switch *network, const
     record_text_set(&network->name, name);
     record_text_set(&network->notes, call_string(call, "Notes", NULL));
     record_text_set(&network->type, adapter ? "External" : call_string(call, "SwitchType", "Internal"));
-    record_text_set(&network->net_adapter, adapter);
+    record_text_set(&network->net_adapter, adapter ? link.name : NULL);
     record_text_set(&network->host_mac, host ? mac : NULL);
+    network->dhcp = dhcp && !strcasecmp(dhcp, "On");
     const char *mode = call_string(call, "MinimumBandwidthMode", "Default");
     record_text_set(&network->bandwidth_mode, !strcasecmp(mode, "Default") ? "Absolute" : mode);
     network->allow_management_os = host;
     return true;
+}
+
+static void switch_undo(struct call *call, const struct network_switch *network, const struct error *error)
+{
+    network_switch_remove(call->service, network->id, NULL);
+    uplink_remove(call->service, network->id);
+    call_network_apply(call, NULL);
+    switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", "create", network->name, error->text);
 }
 
 static void switch_new(struct call *call)
@@ -180,8 +225,8 @@ static void switch_new(struct call *call)
     if (switch_fill(call, &network, name)) {
         if (network_switch_save(call->service, &network, &error) < 0)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "create", name, error.text);
-        else if (switchboard_switch(service_switchboard(call->service), network.id, &error) < 0)
-            switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", "create", name, error.text);
+        else if (call_network_apply(call, &error) < 0)
+            switch_undo(call, &network, &error);
         else
             call_put(call, switch_object(call, &network));
     }
@@ -200,16 +245,22 @@ static void switch_get(struct call *call)
 static bool switch_take(struct call *call, struct network_switch *network)
 {
     const char *adapter = call_string(call, "NetAdapterName", NULL), *type = call_string(call, "SwitchType", NULL);
+    const char *dhcp = call_string(call, "Dhcp", NULL);
     struct error error;
+    struct link link;
     char mac[MAC_TEXT];
-    if (adapter && !if_nametoindex(adapter)) {
-        switch_failed(call, CATEGORY_OBJECT_NOT_FOUND, "ObjectNotFound", "change", network->name,
-                      "The host has no network adapter of that name; Get-NetAdapter lists them.");
+    if (uplink_is_default(network) && (adapter || type || call_has(call, "AllowManagementOS"))) {
+        switch_failed(call, CATEGORY_INVALID_OPERATION, "OperationFailed", "change", network->name,
+                      "The automatic Internet Connection Sharing switch cannot be modified.");
         return false;
     }
+    if (adapter && !switch_link(call, "change", network->name, adapter, &link))
+        return false;
+    if (dhcp)
+        network->dhcp = !strcasecmp(dhcp, "On");
     if (adapter || type) {
         record_text_set(&network->type, adapter ? "External" : type);
-        record_text_set(&network->net_adapter, adapter);
+        record_text_set(&network->net_adapter, adapter ? link.name : NULL);
         network->allow_management_os = adapter || !strcasecmp(type, "Internal");
     }
     call_take_bool(call, "AllowManagementOS", &network->allow_management_os);
@@ -228,6 +279,14 @@ static bool switch_take(struct call *call, struct network_switch *network)
     return true;
 }
 
+// What was an Internal switch and is no more leaves no interface behind.
+static int switch_changed(struct call *call, const struct network_switch *network, struct error *error)
+{
+    if (strcmp(network->type, "Internal") || !network->host_mac)
+        uplink_remove(call->service, network->id);
+    return call_network_apply(call, error);
+}
+
 static void switch_set(struct call *call)
 {
     struct switch_list list = switches_meant(call);
@@ -238,12 +297,22 @@ static void switch_set(struct call *call)
             continue;
         if (network_switch_save(call->service, network, &error) < 0)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "change", network->name, error.text);
-        else if (switchboard_switch(service_switchboard(call->service), network->id, &error) < 0)
+        else if (switch_changed(call, network, &error) < 0)
             switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", "change", network->name, error.text);
         else if (call_switch(call, "Passthru"))
             call_put(call, switch_object(call, network));
     }
     switches_free(&list);
+}
+
+static void switch_gone(struct call *call, const struct network_switch *network)
+{
+    struct error error;
+    switchboard_switch(service_switchboard(call->service), network->id, NULL);
+    uplink_remove(call->service, network->id);
+    if (call_network_apply(call, &error) < 0)
+        call_warning(call, "The switch '%s' is removed; of the host's network something is left: %s", network->name,
+                     error.text);
 }
 
 static void switch_remove(struct call *call)
@@ -252,6 +321,11 @@ static void switch_remove(struct call *call)
     struct error error;
     for (size_t i = 0; i < list.count; i++) {
         const struct network_switch *network = &list.items[i];
+        if (uplink_is_default(network)) {
+            switch_failed(call, CATEGORY_INVALID_OPERATION, "OperationFailed", "remove", network->name,
+                          "The automatic Internet Connection Sharing switch cannot be modified.");
+            continue;
+        }
         if (!call_should(call, "Remove-VMSwitch", network->name))
             continue;
         // Unplugged first: an adapter must not name a switch that is not there.
@@ -259,7 +333,7 @@ static void switch_remove(struct call *call)
             network_switch_remove(call->service, network->id, &error) < 0)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "remove", network->name, error.text);
         else
-            switchboard_switch(service_switchboard(call->service), network->id, NULL);
+            switch_gone(call, network);
     }
     switches_free(&list);
 }
@@ -277,10 +351,13 @@ static void switch_rename(struct call *call)
             switch_failed(call, CATEGORY_RESOURCE_EXISTS, "InvalidParameter", "rename", old,
                           "There is a switch of the new name already.");
             network_switch_free(&other);
+        } else if (uplink_is_default(network)) {
+            switch_failed(call, CATEGORY_INVALID_OPERATION, "OperationFailed", "rename", old,
+                          "The automatic Internet Connection Sharing switch cannot be modified.");
         } else if (call_should(call, "Rename-VMSwitch", old)) {
             record_text_set(&network->name, name);
             if (network_switch_save(call->service, network, &error) < 0 ||
-                network_switch_renamed(call->service, old, name, &error) < 0)
+                network_switch_renamed(call->service, old, name, &error) < 0 || call_network_apply(call, &error) < 0)
                 switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "rename", old, error.text);
             else if (call_switch(call, "Passthru"))
                 call_put(call, switch_object(call, network));
