@@ -3,7 +3,7 @@
 // the next process when one was lost.
 //
 // Commands                what they take                  what they give
-//   status                -                               {"state": "running", "jail", "uplink": struct control_uplink}
+//   status                -                               {"state": "running", "jail", "network", "uplink": struct control_uplink}
 //   port                  struct control_port, and a wire's end (CONTROL_WIRE_DESCRIPTORS), or no descriptors
 //                                                         - ; a new port, or other rules for one that is there; a wire
 //                                                         replaces the one it had

@@ -311,7 +311,6 @@ static int station_uplink(struct station *station, const struct network_switch *
     station->uplink = NULL;
     if (plan->network && !station->network) {
         peer_kill(station->peer); // its jail is too narrow: station_ended starts another one
-        json_decref(uplink);
         return 0;
     }
     const int count = uplink_open(station->board->service, network, plan, fds, error);
@@ -605,6 +604,7 @@ static void station_adopt(struct switchboard *board, const char *directory, cons
     if (found == PEER_RUNNING && uplink_plan(board->service, &network, &plan, &error) == 0) {
         json_t *status = peer_greeting(station->peer);
         station->uplink = json_incref(json_object_get(status, "uplink"));
+        station->network = json_is_true(json_object_get(status, "network"));
         json_decref(status);
         if (station_uplink(station, &network, &plan, &error) < 0)
             log_write(LOG_ERROR, "uplink", "switch", network.name, "reason", error.text, NULL);

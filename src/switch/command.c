@@ -16,8 +16,8 @@ static int command_status(struct exchange *exchange, struct exchange_request *re
                           struct error *error)
 {
     (void)request, (void)error;
-    *result = json_pack("{s:s,s:s,s:O?}", "state", control_state_name(CONTROL_RUNNING), "jail", exchange->jail, "uplink",
-                        exchange->uplink.told);
+    *result = json_pack("{s:s,s:s,s:b,s:O?}", "state", control_state_name(CONTROL_RUNNING), "jail", exchange->jail,
+                        "network", exchange->config.network, "uplink", exchange->uplink.told);
     return 0;
 }
 
