@@ -14,10 +14,14 @@
 //                                                         - ; replaces the one there was; connections live on if only
 //                                                         mappings differ
 //   sessions              -                               {"sessions": [struct control_session]}
+//   capture               {"port", "path", "label", "limit"}, and a file: what goes over the port is written to it
+//                         {"port"}, no file: that ends    {"port", "path", "frames", "bytes"}
+//   captures              -                               {"captures": [those]}
 //   end                   -                               - ; the process ends
 // Events
 //   spoofed               {"port", "address"}: the first frame from a foreign address since the port's rules were set
 //   uplink-lost           {"text"}
+//   capture-ended         {"port", "path", "frames", "text"}: of its own accord: the file is full
 #pragma once
 
 #include "base/error.h"

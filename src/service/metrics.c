@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "cmdlet/value.h"
 #include "service/service.h"
+#include "service/switchboard.h"
 
 struct page {
     FILE *to;
@@ -59,6 +60,68 @@ static const struct {
     {"nidus_vm_nested_guests_launched_total", "counter", "Guests that hypervisor has launched.", launched},
 };
 
+// --- Adapters --------------------------------------------------------------------------------------------------------
+
+struct adapter_sample {
+    const struct vm_view *view;
+    const char *name;
+    struct control_counters counters;
+};
+
+static void adapter_sample(struct page *page, const char *name, const struct adapter_sample *adapter,
+                           const char *reason, u64 value)
+{
+    fprintf(page->to, "%s{id=\"%s\",vm=\"", name, adapter->counters.id);
+    label(page, adapter->view->record.name);
+    fputs("\",name=\"", page->to);
+    label(page, adapter->name);
+    if (reason)
+        fprintf(page->to, "\",reason=\"%s", reason);
+    fprintf(page->to, "\"} %llu\n", (unsigned long long)value);
+}
+
+static const struct {
+    const char *name, *help;
+    size_t offset;
+} of_adapter[] = {
+    {"nidus_adapter_sent_frames_total", "Frames of the VM that its port let through.",
+     offsetof(struct control_counters, frames_sent)},
+    {"nidus_adapter_sent_bytes_total", "In bytes.", offsetof(struct control_counters, bytes_sent)},
+    {"nidus_adapter_received_frames_total", "Frames that went to the VM.",
+     offsetof(struct control_counters, frames_received)},
+    {"nidus_adapter_received_bytes_total", "In bytes.", offsetof(struct control_counters, bytes_received)},
+};
+
+static void metrics_drops(struct page *page, const struct adapter_sample *adapters, size_t count)
+{
+    static const char name[] = "nidus_adapter_dropped_frames_total";
+    metric(page, name, "counter", "Frames that the port did not let through, by reason.");
+    for (size_t i = 0; i < count; i++)
+        for (unsigned reason = 0; reason < CONTROL_DROPS; reason++)
+            adapter_sample(page, name, &adapters[i], switchboard_drop_reason(reason), adapters[i].counters.dropped[reason]);
+}
+
+static void metrics_adapters(struct page *page, struct service *service, const struct vm_view *views, size_t count)
+{
+    struct adapter_sample *adapters = NULL;
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < views[i].record.adapter_count; j++) {
+            const struct vm_adapter *adapter = &views[i].record.adapters[j];
+            adapters = value_reallocate(adapters, (found + 1) * sizeof *adapters);
+            adapters[found] = (struct adapter_sample){.view = &views[i], .name = adapter->name};
+            found += switchboard_counters(service_switchboard(service), adapter->id, &adapters[found].counters);
+        }
+    for (size_t i = 0; i < ARRAY_SIZE(of_adapter); i++) {
+        metric(page, of_adapter[i].name, "counter", of_adapter[i].help);
+        for (size_t j = 0; j < found; j++)
+            adapter_sample(page, of_adapter[i].name, &adapters[j], NULL,
+                           *(const u64 *)(const void *)((const char *)&adapters[j].counters + of_adapter[i].offset));
+    }
+    metrics_drops(page, adapters, found);
+    free(adapters);
+}
+
 char *metrics_write(struct service *service, const struct metrics_counts *counts)
 {
     struct page page = {0};
@@ -84,6 +147,7 @@ char *metrics_write(struct service *service, const struct metrics_counts *counts
         for (size_t j = 0; j < count; j++)
             sample(&page, of_vm[i].name, &views[j], of_vm[i].value(&views[j]));
     }
+    metrics_adapters(&page, service, views, count);
     fclose(page.to);
     for (size_t i = 0; i < count; i++)
         vm_view_free(&views[i]);

@@ -3,6 +3,7 @@
 // around; a peer's own thread takes it only when its process has ended, for it is what we wait for while we hold it.
 #include "service/switchboard.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -147,6 +148,9 @@ static void station_event(void *context, const json_t *message, const char *even
     const struct station *station = context;
     if (!strcmp(event, "spoofed"))
         station_spoofed(station, text_of(message, "port"), text_of(message, "address"));
+    else if (!strcmp(event, "capture-ended"))
+        log_write(LOG_WARNING, "capture-ended", "switch", station->name, "path", text_of(message, "path"), "reason",
+                  text_of(message, "text"), NULL);
     else if (!strcmp(event, "uplink-lost"))
         log_write(LOG_ERROR, "uplink-lost", "switch", station->name, "reason", text_of(message, "text"), NULL);
 }
@@ -291,11 +295,14 @@ static void station_end(struct switchboard *board, struct station *station)
 {
     struct error error;
     char *directory = station_directory(station);
-    if (station->peer && station_ask(station, "end", NULL, NULL, 0, &error) < 0)
+    const bool ran = station->peer;
+    if (ran && station_ask(station, "end", NULL, NULL, 0, &error) < 0)
         peer_kill(station->peer);
-    log_write(LOG_INFO, "switch-ended", "switch", station->name, "id", station->id, NULL);
+    if (ran)
+        log_write(LOG_INFO, "switch-ended", "switch", station->name, "id", station->id, NULL);
     station_forget(board, station);
-    peer_forget(directory);
+    if (ran) // otherwise its log may tell why not
+        power_runtime_remove(directory);
     free(directory);
 }
 
@@ -667,7 +674,46 @@ void switchboard_adopt(struct switchboard *board)
     pthread_mutex_unlock(&board->lock);
 }
 
+// --- Asking ----------------------------------------------------------------------------------------------------------
+
+struct json_t *switchboard_ask(struct switchboard *board, const char *adapter, const char *command,
+                               const struct json_t *arguments, const int *fds, unsigned fd_count, struct error *error)
+{
+    struct station *station;
+    pthread_mutex_lock(&board->lock);
+    const bool plugged = plug_find(board, adapter, &station) && station->peer;
+    json_t *result = plugged ? peer_command_with(station->peer, command, arguments, fds, fd_count, ASK_MS, error) : NULL;
+    if (!plugged)
+        error_set(error, "it is not connected to a switch, or its virtual machine does not run");
+    pthread_mutex_unlock(&board->lock);
+    return result;
+}
+
+void switchboard_ask_all(struct switchboard *board, const char *command,
+                         void (*each)(void *context, const struct json_t *answer), void *context)
+{
+    pthread_mutex_lock(&board->lock);
+    for (size_t i = 0; i < board->count; i++) {
+        struct error error;
+        struct peer *peer = board->stations[i]->peer;
+        json_t *answer = peer ? peer_command(peer, command, NULL, ASK_MS, &error) : NULL;
+        if (answer)
+            each(context, answer);
+        json_decref(answer);
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
 // --- Counters --------------------------------------------------------------------------------------------------------
+
+static_assert(CONTROL_DROPS == 9, "all have a name");
+
+const char *switchboard_drop_reason(unsigned index)
+{
+    static const char *const reasons[CONTROL_DROPS] = {"Malformed", "Spoofed", "Vlan", "DhcpGuard", "RouterGuard",
+                                                       "Acl", "StormLimit", "Bandwidth", "NoRoom"};
+    return reasons[index];
+}
 
 // With the lock held.
 static void station_count(struct station *station)

@@ -27,5 +27,12 @@ int switchboard_vm(struct switchboard *board, struct vm *vm, struct error *error
 // After a switch's record changed or is gone, or what its uplink is made of. -1: it is not as its record says, and why.
 int switchboard_switch(struct switchboard *board, const char *id, struct error *error);
 
+// Asks the switch that an adapter is plugged into; as peer_command_with.
+struct json_t *switchboard_ask(struct switchboard *board, const char *adapter, const char *command,
+                               const struct json_t *arguments, const int *fds, unsigned fd_count, struct error *error);
+// Each running switch's answer to a command that takes nothing.
+void switchboard_ask_all(struct switchboard *board, const char *command,
+                         void (*each)(void *context, const struct json_t *answer), void *context);
+const char *switchboard_drop_reason(unsigned index); // of control_counters.dropped: "Spoofed"
 // What an adapter's port has counted; false: it has no port, or its switch does not answer.
 bool switchboard_counters(struct switchboard *board, const char *adapter, struct control_counters *counters);

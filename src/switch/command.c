@@ -79,6 +79,50 @@ static int command_counters(struct exchange *exchange, struct exchange_request *
     return 0;
 }
 
+static json_t *capture_json(const struct port *port)
+{
+    const struct capture_result *result = capture_get_result(port->capture);
+    return json_pack("{s:s,s:s,s:I,s:I}", "port", port->id, "path", capture_path(port->capture), "frames",
+                     (json_int_t)result->frames, "bytes", (json_int_t)result->bytes);
+}
+
+// With a file a capture begins, and the one there was ends; without, it ends.
+static int command_capture(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                           struct error *error)
+{
+    struct message_descriptors *descriptors = &request->descriptors;
+    const json_int_t limit = json_integer_value(json_object_get(request->message, "limit"));
+    struct port *port = port_find(exchange, command_text(request, "port"));
+    if (!port)
+        return error_set(error, "it is not connected to the switch '%s'", exchange->config.name);
+    if (!descriptors->count) {
+        if (!port->capture)
+            return error_set(error, "nothing is captured there");
+        *result = capture_json(port);
+        port_capture(port, NULL);
+        return 0;
+    }
+    struct capture *capture = capture_open(descriptors->fds[0], limit > 0 ? (u64)limit : 0,
+                                           command_text(request, "label"), command_text(request, "path"), error);
+    if (!capture)
+        return -1;
+    descriptors->fds[0] = -1;
+    port_capture(port, capture);
+    return 0;
+}
+
+static int command_captures(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                            struct error *error)
+{
+    json_t *list = json_array();
+    (void)request, (void)error;
+    for (int i = 0; i < exchange->port_count && json_array_size(list) < CONTROL_COUNTERS; i++)
+        if (exchange->ports[i].used && exchange->ports[i].capture)
+            json_array_append_new(list, capture_json(&exchange->ports[i]));
+    *result = json_pack("{s:o}", "captures", list);
+    return 0;
+}
+
 static int command_uplink(struct exchange *exchange, struct exchange_request *request, json_t **result,
                           struct error *error)
 {
@@ -105,7 +149,7 @@ static int command_end(struct exchange *exchange, struct exchange_request *reque
 static const struct exchange_command exchange_commands[] = {
     {"status", command_status},     {"port", command_port},     {"remove", command_remove},
     {"counters", command_counters}, {"uplink", command_uplink}, {"sessions", command_sessions},
-    {"end", command_end},
+    {"capture", command_capture},   {"captures", command_captures}, {"end", command_end},
 };
 
 // Takes over the descriptors if there is room.

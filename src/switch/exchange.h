@@ -12,6 +12,7 @@
 #include "host/network.h"
 #include "net/switch.h"
 #include "net/wire.h"
+#include "switch/capture.h"
 #include "switch/outside.h"
 
 struct exchange;
@@ -36,6 +37,7 @@ struct port {
     int number;        // in the switch
     struct wire *wire; // NULL: none, or it is dead
     int bell;          // in the set the thread sleeps on
+    struct capture *capture; // NULL: none
 };
 
 // Where frames leave the host's virtual world: NAT, the host's own adapter, a physical one.
@@ -75,6 +77,8 @@ int port_plug(struct port *port, int memory, int bell, struct error *error); // 
 void port_remove(struct port *port);
 void port_prepare(struct port *port, struct pollset *set);
 void port_dispatch(struct port *port, const struct pollset *set, u64 now);
+// NULL ends the capture there was.
+void port_capture(struct port *port, struct capture *capture);
 void port_counters(const struct port *port, struct control_counters *counters);
 
 // rules.c

@@ -12,7 +12,10 @@ static_assert(CONTROL_DROPS == (int)SWITCH_DROPS, "all are told of, in the same 
 static bool port_send(void *context, const struct network_header *header, const struct iovec *parts, unsigned count)
 {
     struct port *port = context;
-    return port->wire && wire_send(port->wire, header, parts, count);
+    const bool sent = port->wire && wire_send(port->wire, header, parts, count);
+    if (sent && port->capture)
+        capture_frame(port->capture, CAPTURE_INBOUND, parts, count);
+    return sent;
 }
 
 static void port_spoofed(void *context, const u8 *mac)
@@ -84,15 +87,38 @@ void port_remove(struct port *port)
 {
     struct exchange *exchange = port->exchange;
     port_unplug(port);
+    port_capture(port, NULL);
     switch_remove(exchange->device, port->number);
     port->used = false;
     while (exchange->port_count && !exchange->ports[exchange->port_count - 1].used)
         exchange->port_count--;
 }
 
+void port_capture(struct port *port, struct capture *capture)
+{
+    capture_close(port->capture);
+    port->capture = capture;
+}
+
+// Before each sleep, so that who watches the file sees what has happened.
+static void port_look_at_capture(struct port *port)
+{
+    capture_flush(port->capture);
+    const struct capture_result *result = capture_get_result(port->capture);
+    if (!result->over)
+        return;
+    control_server_event(port->exchange->server,
+                         json_pack("{s:s,s:s,s:s,s:I,s:s}", "event", "capture-ended", "port", port->id, "path",
+                                   capture_path(port->capture), "frames", (json_int_t)result->frames, "text",
+                                   result->text));
+    port_capture(port, NULL);
+}
+
 void port_prepare(struct port *port, struct pollset *set)
 {
     port->bell = -1;
+    if (port->used && port->capture)
+        port_look_at_capture(port);
     if (!port->used || !port->wire)
         return;
     if (wire_is_broken(port->wire) || wire_is_hung_up(port->wire)) {
@@ -116,6 +142,8 @@ void port_dispatch(struct port *port, const struct pollset *set, u64 now)
         struct network_header header;
         memcpy(&header, record, sizeof header);
         const struct iovec frame = {(u8 *)(uintptr_t)record + WIRE_HEADER, bytes - WIRE_HEADER};
+        if (port->capture)
+            capture_frame(port->capture, CAPTURE_OUTBOUND, &frame, 1);
         switch_receive(port->exchange->device, port->number, &header, &frame, 1, now);
         wire_done(port->wire);
     }

@@ -14,6 +14,7 @@ const struct noun *const table_nouns[] = {
     &table_memory,
     &table_security,
     &table_adapter,
+    &table_capture,
     &table_switch,
     &table_nat,
     &table_ip,

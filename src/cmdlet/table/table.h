@@ -22,6 +22,7 @@ extern const struct noun table_processor;
 extern const struct noun table_memory;
 extern const struct noun table_security;
 extern const struct noun table_adapter;
+extern const struct noun table_capture;
 extern const struct noun table_switch;
 extern const struct noun table_nat;
 extern const struct noun table_ip;

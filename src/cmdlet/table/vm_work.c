@@ -92,6 +92,8 @@ static const struct property report_properties[] = {
     {"AverageMemoryUsage", PROPERTY_INT, NULL, "MiB it has now"},
     {"MaximumMemoryUsage", PROPERTY_INT, NULL, "MiB it may have"},
     {"TotalDiskAllocation", PROPERTY_INT, NULL, "MiB its disks take on the host"},
+    {"NetworkInbound", PROPERTY_INT, NULL, "MiB that went to its adapters since they were connected"},
+    {"NetworkOutbound", PROPERTY_INT, NULL, "MiB that its adapters sent since they were connected"},
     {0},
 };
 
@@ -115,6 +117,8 @@ static const struct class classes[] = {
                  {"AverageMemoryUsage", "AvgRAM(M)", 0, true},
                  {"MaximumMemoryUsage", "MaxRAM(M)", 0, true},
                  {"TotalDiskAllocation", "TotalDisk(M)", 0, true},
+                 {"NetworkInbound", "NetworkInbound(M)", 0, true},
+                 {"NetworkOutbound", "NetworkOutbound(M)", 0, true},
                  {"MeteringDuration", NULL, 0, false}}},
     {.name = "VMHostNumaNode",
      .full_name = "Microsoft.HyperV.PowerShell.VMHostNumaNode",

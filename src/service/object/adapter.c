@@ -51,6 +51,31 @@ static struct value *words(const char *text)
     return array;
 }
 
+static void put_counters(struct call *call, struct value *object, const char *id)
+{
+    static const u8 none[MAC_BYTES];
+    struct control_counters counters = {.connected = false};
+    struct value *reasons = value_array();
+    char address[MAC_TEXT];
+    u64 dropped = 0;
+    switchboard_counters(service_switchboard(call->service), id, &counters);
+    for (unsigned i = 0; i < CONTROL_DROPS; i++) {
+        dropped += counters.dropped[i];
+        if (counters.dropped[i])
+            value_add(reasons, value_format("%s %llu", switchboard_drop_reason(i),
+                                            (unsigned long long)counters.dropped[i]));
+    }
+    mac_write(counters.last_spoofed, address);
+    value_put(object, "PacketsSent", value_int((s64)counters.frames_sent));
+    value_put(object, "BytesSent", value_int((s64)counters.bytes_sent));
+    value_put(object, "PacketsReceived", value_int((s64)counters.frames_received));
+    value_put(object, "BytesReceived", value_int((s64)counters.bytes_received));
+    value_put(object, "Dropped", value_int((s64)dropped));
+    value_put(object, "DropReasons", reasons);
+    value_put(object, "LastForeignAddress",
+              value_string(memcmp(counters.last_spoofed, none, MAC_BYTES) ? address : ""));
+}
+
 struct value *adapter_object(struct call *call, const struct vm_view *view, const struct vm_adapter *adapter)
 {
     struct network_switch network;
@@ -69,6 +94,7 @@ struct value *adapter_object(struct call *call, const struct vm_view *view, cons
         value_add(status, value_string("Ok"));
     value_put(object, "Status", status);
     value_put(object, "IPAddresses", words(view->has_status ? view->status.addresses : ""));
+    put_counters(call, object, adapter->id);
     value_put(object, "IsLegacy", value_bool(false));
     if (connected)
         network_switch_free(&network);

@@ -9,6 +9,7 @@
 #include "service/nesting.h"
 #include "service/object/object.h"
 #include "service/power.h"
+#include "service/switchboard.h"
 #include "service/vhd.h"
 
 // --- Remove-VMSavedState ---------------------------------------------------------------------------------------------
@@ -103,6 +104,20 @@ static u64 disk_allocation(const struct vm_record *record)
     return bytes;
 }
 
+static void measure_network(struct call *call, const struct vm_record *record, struct value *object)
+{
+    u64 in = 0, out = 0;
+    for (size_t i = 0; i < record->adapter_count; i++) {
+        struct control_counters counters;
+        if (!switchboard_counters(service_switchboard(call->service), record->adapters[i].id, &counters))
+            continue;
+        in += counters.bytes_received;
+        out += counters.bytes_sent;
+    }
+    value_put(object, "NetworkInbound", value_int((s64)(in >> 20)));
+    value_put(object, "NetworkOutbound", value_int((s64)(out >> 20)));
+}
+
 static void measure_one(struct call *call, struct vm *vm)
 {
     struct vm_view view;
@@ -122,6 +137,7 @@ static void measure_one(struct call *call, struct vm *vm)
     value_put(object, "AverageMemoryUsage", value_int((s64)(assigned >> 20)));
     value_put(object, "MaximumMemoryUsage", value_int((s64)(most >> 20)));
     value_put(object, "TotalDiskAllocation", value_int((s64)(disk_allocation(record) >> 20)));
+    measure_network(call, record, object);
     call_put(call, object);
     vm_view_free(&view);
 }
