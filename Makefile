@@ -73,7 +73,7 @@ check-debian:
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD) all
 	@test/check $(BUILD) debian
 
-check-fault: all
+check-fault: all $(GUEST)/idle.elf
 	@test/fault/fault $(BUILD) $(FAULTS)
 
 bench:

@@ -34,6 +34,7 @@ struct engine_config {
     unsigned vcpus;  // how many will be created, 1..ENGINE_MAX_VCPUS
     unsigned trace;  // enum engine_trace
     int trace_fd;    // -1: standard error
+    int device;      // /dev/kvm, opened by who could; stays the caller's. 0: an engine that needs it opens it
 };
 
 // What hypervisors in the VM do with its virtualization extensions.

@@ -241,6 +241,8 @@ static void ready_tell(struct daemon *daemon, const char *text)
 // --- The process -----------------------------------------------------------------------------------------------------
 static int failed(struct daemon *daemon, const struct error *error)
 {
+    if (daemon->bound.st_ino) // nobody will answer there
+        unlink(daemon->socket);
     if (daemon->ready >= 0)
         ready_tell(daemon, error->text);
     else

@@ -31,6 +31,7 @@ struct file {
     char *from, *to;
     char **path; // of the record: `then` once it is copied
     char *then;
+    int flags; // to open it with
 };
 
 struct copies {
@@ -86,13 +87,14 @@ static int copies_add(struct copies *copies, char **path, const char *folder, co
     struct stat status;
     if (!*path)
         return 0;
-    if (stat(*path, &status) < 0)
+    const bool state = as; // its folder is the worker's, which may have put a link there
+    if ((state ? lstat(*path, &status) : stat(*path, &status)) < 0)
         return error_set(error, "'%s': %s", *path, strerror(errno));
     if (!S_ISREG(status.st_mode))
         return error_set(error, "'%s' is no file, and cannot be copied", *path);
     if (copies->count == FILES)
         return error_set(error, "it has more than %d files", FILES);
-    struct file file = {.from = value_text_copy(*path), .path = path};
+    struct file file = {.from = value_text_copy(*path), .path = path, .flags = state ? O_NOFOLLOW : 0};
     file.to = as ? value_text("%s/%s", folder, as) : copies_name(copies, folder, *path);
     file.then = value_text("%s/%s", shown, strrchr(file.to, '/') + 1);
     copies->files[copies->count++] = file;
@@ -129,7 +131,7 @@ static int copies_run(struct copies *copies, struct error *error)
     const struct copy_progress progress = {.copied = copies_progress, .context = copies};
     for (; copies->copied < copies->count; copies->copied++) {
         const struct file *file = &copies->files[copies->copied];
-        const int from = open(file->from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        const int from = open(file->from, O_RDONLY | O_CLOEXEC | O_NOCTTY | file->flags);
         int result = from < 0 ? error_set(error, "'%s': %s", file->from, strerror(errno))
                               : copy_file(from, file->to, &progress, error);
         if (from >= 0)
@@ -202,6 +204,7 @@ static void settings_trim(struct vm_record *record)
     for (size_t i = 0; i < ARRAY_SIZE(own); i++)
         record_text_set(own[i], NULL);
     record->was_running = false;
+    record->user = 0;
 }
 
 static int folder_sync(const char *path)
@@ -389,6 +392,7 @@ int export_read(struct vm_record *record, const char *file, struct error *error)
             *slash = 0;
         record_text_set(&record->state, record->saved_path ? "Saved" : "Off");
         record_text_set(&record->path, folder);
+        record->user = 0; // this host gives it one
         result = paths_resolve(record, folder, error);
         free(folder);
     }

@@ -52,6 +52,20 @@ static char *saved_folder(struct service *service, const struct vm_record *recor
     return value_text("%s/machines/%s", record->path ? record->path : service_state_directory(service), record->id);
 }
 
+// It becomes the worker's user's once there was one (jail.c); what is above it is the service's alone.
+static int saved_folder_make(const char *folder, const struct vm_record *record, struct error *error)
+{
+    struct stat status;
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return error_set(error, "folder '%s': %s", folder, strerror(errno));
+    if (lstat(folder, &status) < 0 || !S_ISDIR(status.st_mode))
+        return error_set(error, "'%s' is no folder", folder);
+    if (status.st_uid == geteuid() || (record->user && status.st_uid == (uid_t)record->user) ||
+        chown(folder, geteuid(), (gid_t)-1) == 0)
+        return 0;
+    return error_set(error, "folder '%s' belongs to another user (%u)", folder, (unsigned)status.st_uid);
+}
+
 static char *saved_path(struct service *service, const struct vm_record *record)
 {
     char *folder = saved_folder(service, record);
@@ -165,7 +179,7 @@ static int power_config(struct service *service, const struct vm_record *record,
 {
     char *folder = value_text("%s/machines", service_state_directory(service));
     char *state = saved_folder(service, record);
-    const int made = place_make(folder, error) < 0 || place_make(state, error) < 0 ? -1 : 0;
+    const int made = place_make(folder, error) < 0 || saved_folder_make(state, record, error) < 0 ? -1 : 0;
     *config = (struct control_config){
         .id = copied(record->id),
         .name = copied(record->name),
@@ -185,6 +199,7 @@ static int power_config(struct service *service, const struct vm_record *record,
         .kernel = copied(record->kernel_path),
         .initrd = copied(record->initrd_path),
         .append = copied(record->kernel_command_line),
+        .user = (u32)record->user,
         .com_ports = {copied(record->com1_path), copied(record->com2_path)},
     };
     free(folder);
@@ -217,6 +232,7 @@ int power_start(struct vm *vm, struct vm_record *draft, struct error *error)
         power_exclusions(vm->service, draft, error) < 0 || power_addresses(vm->service, draft, error) < 0 ||
         switchboard_ready(service_switchboard(vm->service), draft, error) < 0)
         return -1;
+    draft->user = service_user(vm->service, draft->user);
     const enum vm_state before = vm_state(vm);
     struct control_config config = {0};
     int result = power_config(vm->service, draft, &config, error);
@@ -296,7 +312,7 @@ int power_save(struct vm *vm, struct vm_record *draft, struct error *error)
     power_saved_path(vm->service, draft);
     char *folder = value_text_copy(draft->saved_path);
     *strrchr(folder, '/') = 0;
-    int result = place_make(folder, error);
+    int result = saved_folder_make(folder, draft, error);
     free(folder);
     if (result == 0) {
         vm_state_set(vm, VM_STATE_SAVING);

@@ -26,6 +26,7 @@ const struct record_column record_vm_columns[] = {
     TEXT(vm_record, saved_path),
     TEXT(vm_record, last_words),
     BOOL(vm_record, was_running),
+    INT(vm_record, user),
     INT(vm_record, processor_count),
     BOOL(vm_record, expose_virtualization_extensions),
     TEXT(vm_record, vendor),
@@ -251,6 +252,7 @@ bool record_vm_sound(struct vm_record *record)
     choice_sound(&record->stop_action, "TurnOff Save ShutDown", usual.stop_action);
     choice_sound(&record->critical_error_action, "None Pause", usual.critical_error_action);
     choice_sound(&record->checkpoint_type, "Disabled Standard Production ProductionOnly", usual.checkpoint_type);
+    range_sound(&record->user, RECORD_USER_FIRST, RECORD_USER_LAST, 0);
     range_sound(&record->generation, 1, 2, usual.generation);
     range_sound(&record->processor_count, 1, 64, 1);
     range_sound(&record->memory_startup, (s64)MIB(1), (s64)MIB(12 << 20), usual.memory_startup);

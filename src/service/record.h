@@ -7,6 +7,9 @@
 #include "base/types.h"
 
 enum { RECORD_GUID = 37 }; // bytes of a GUID's text
+// User numbers of workers that a service of root's starts: above those that systemd gives to containers, and given to
+// nobody else by it (systemd's UIDS-GIDS).
+enum { RECORD_USER_FIRST = 1879048192, RECORD_USER_LAST = RECORD_USER_FIRST + 65535 };
 
 struct vm_drive {
     s64 row; // 0: not stored yet
@@ -47,6 +50,7 @@ struct vm_record {
     char *saved_path; // its saved state, or NULL
     char *last_words; // why it ended, or NULL
     bool was_running; // when the host went down
+    s64 user;         // whose its worker is on this host; 0: the service's, or none yet
 
     // Processor
     s64 processor_count;

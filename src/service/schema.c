@@ -167,5 +167,6 @@ static const char network[] =
     ") STRICT;\n";
 
 static const char backend[] = "ALTER TABLE host ADD COLUMN network_backend TEXT;\n";
+static const char user[] = "ALTER TABLE vm ADD COLUMN user INTEGER NOT NULL DEFAULT 0;\n";
 
-const char *const schema_steps[] = {first, network, backend, NULL};
+const char *const schema_steps[] = {first, network, backend, user, NULL};

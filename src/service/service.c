@@ -21,6 +21,7 @@
 #include "service/store.h"
 #include "service/switchboard.h"
 #include "service/uplink.h"
+#include "service/user.h"
 #include "service/vm_room.h"
 
 struct service {
@@ -37,6 +38,7 @@ struct service {
     struct host_record host;
     struct vm **vms;
     size_t count;
+    u32 users; // given out so far
 };
 
 struct event_bus *service_events(struct service *service) { return service->events; }
@@ -378,6 +380,30 @@ int service_host_set(struct service *service, const struct host_record *host, st
     }
     pthread_mutex_unlock(&service->mutex);
     return result;
+}
+
+s64 service_user(struct service *service, s64 has)
+{
+    if (has || !user_possible())
+        return user_possible() ? has : 0;
+    u8 *taken = value_allocate(RECORD_USER_LAST - RECORD_USER_FIRST + 1);
+    s64 user = 0;
+    pthread_mutex_lock(&service->mutex);
+    for (size_t i = 0; i < service->count; i++) {
+        struct vm *vm = service->vms[i];
+        pthread_mutex_lock(&vm->data);
+        if (vm->record.user)
+            taken[vm->record.user - RECORD_USER_FIRST] = 1;
+        pthread_mutex_unlock(&vm->data);
+    }
+    // Counting on from the last one: two starts at the same time find no number twice.
+    for (u32 i = 0; i <= RECORD_USER_LAST - RECORD_USER_FIRST && !user; i++) {
+        const u32 at = (service->users++) % (RECORD_USER_LAST - RECORD_USER_FIRST + 1);
+        user = taken[at] ? 0 : RECORD_USER_FIRST + (s64)at;
+    }
+    pthread_mutex_unlock(&service->mutex);
+    free(taken);
+    return user;
 }
 
 enum { MAC_TRIES = 1 << 16 }; // more adapters than that are not of this host

@@ -48,5 +48,7 @@ int service_vm_remove(struct service *service, struct vm *vm, struct vm_record *
 
 void service_host(struct service *service, struct host_record *host); // a copy
 int service_host_set(struct service *service, const struct host_record *host, struct error *error);
+// The user number of a VM's worker: the one it has, or one that no other VM has; 0: the service's own.
+s64 service_user(struct service *service, s64 has);
 // The next address of the host's range that no adapter has: twelve digits.
 int service_mac(struct service *service, char mac[static 13], struct error *error);

@@ -142,11 +142,12 @@ static int client_start(struct client *client, struct error *error)
     close(pair[1]);
     const bool started = pid > 0 && child_wait(pid, pair[0], text, sizeof text);
     close(pair[0]);
-    for (int tries = 0; tries < START_MS / 50; tries++) {
+    const bool raced = !started && strstr(text, "another service"); // whose socket may not be there yet
+    for (int tries = 0; tries < START_MS / 50 && (started || raced); tries++) {
         if (client_connect(client, error) == 0)
             return 0;
-        if (started || !strstr(text, "another service"))
-            break; // the winner of a race may not have got to its socket yet
+        if (started)
+            break;
         poll(NULL, 0, 50);
     }
     text[strcspn(text, "\n")] = 0;

@@ -184,7 +184,8 @@ void host_jail(const struct host *host, const struct engine *engine, const char 
         jail->network |= host->options->adapters[i].net == RUN_NET_USER;
     host_jail_calls(jail);
     jail->paths[0] = (struct jail_path){.path = state_directory, .writable = true};
-    jail->paths[1] = (struct jail_path){.path = engine == &engine_kvm ? "/dev/kvm" : NULL, .device = true};
+    jail->paths[1] = (struct jail_path){.path = engine == &engine_kvm && !host->device ? "/dev/kvm" : NULL,
+                                        .device = true};
     jail->paths[2] = (struct jail_path){.path = jail->network ? "/etc/resolv.conf" : NULL}; // libslirp's name server
 }
 
@@ -220,6 +221,9 @@ void host_close(struct host *host)
     host->images = NULL;
     if (host->restore >= 0)
         close(host->restore);
+    if (host->device > 0)
+        close(host->device);
+    host->device = 0;
     for (unsigned i = 0; i < RUN_ADAPTERS; i++) {
         network_close(host->wires[i]);
         host->wires[i] = NULL;

@@ -93,6 +93,7 @@ static int vm_create_parts(struct vm *vm, struct error *error)
         .vcpus = vm->options->cpus,
         .trace = vm->options->trace,
         .trace_fd = -1,
+        .device = vm->host->device,
     };
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->wake < 0)

@@ -182,6 +182,8 @@ static int worker_open(struct worker *worker, struct error *error)
         return -1;
     if (host_open(&worker->host, options, error))
         return -1;
+    if (worker->engine == &engine_kvm && (worker->host.device = open("/dev/kvm", O_RDWR | O_CLOEXEC)) < 0)
+        return error_set(error, "/dev/kvm: %s", strerror(errno));
     if (!worker->config.memory_dynamic)
         worker->host.memory.minimum = worker->host.memory.maximum = options->memory_bytes;
     worker->host.agent_changed = worker_tell_heartbeat;

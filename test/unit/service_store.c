@@ -109,6 +109,7 @@ static struct vm_record record_full(void)
     record.memory_startup = record.memory_minimum = record.memory_maximum = (s64)MIB(64);
     record.memory_buffer = 20;
     record.start_delay = 30;
+    record.user = RECORD_USER_FIRST + 5;
     record.critical_error_timeout = 31;
     record_text_set(&record.vendor, "Intel");
     record_text_set(&record.engine, "Soft");

@@ -59,7 +59,7 @@ static int kvm_open(const struct engine_config *config, struct engine_vm **out, 
         return error_set(error, "out of memory for a VM");
     vm->fd = -1;
     kvm_nested_init(&vm->nested);
-    vm->kvm = kvm_host_open(error);
+    vm->kvm = kvm_host_open(config, error);
     if (vm->kvm < 0) {
         kvm_close(vm);
         return -1;

@@ -30,7 +30,7 @@ static int kvm_open_error(int cause, struct error *error)
     }
 }
 
-int kvm_host_open(struct error *error)
+int kvm_host_open(const struct engine_config *config, struct error *error)
 {
     static const struct {
         long capability;
@@ -40,7 +40,7 @@ int kvm_host_open(struct error *error)
         {KVM_CAP_SIGNAL_MSI, "message interrupts"}, {KVM_CAP_IMMEDIATE_EXIT, "immediate exits"},
         {KVM_CAP_MP_STATE, "processor states"},     {KVM_CAP_EXT_CPUID, "CPUID tables"},
     };
-    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    int kvm = config->device ? fcntl(config->device, F_DUPFD_CLOEXEC, 3) : open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (kvm < 0)
         return kvm_open_error(errno, error);
     int version = ioctl(kvm, KVM_GET_API_VERSION, 0);
@@ -125,7 +125,7 @@ int kvm_probe(const struct engine_config *config, struct error *error)
     struct kvm_offer offer;
     if (config->trace & ~(unsigned)ENGINE_TRACE_EXITS)
         return error_set(error, "KVM does not say what its processors do: trace exits only, or use --engine soft");
-    int kvm = kvm_host_open(error);
+    int kvm = kvm_host_open(config, error);
     if (kvm < 0)
         return config->nested ? kvm_no_nesting(error) : -1;
     int result = kvm_offer_read(kvm, &offer, error);
