@@ -63,6 +63,15 @@ void vm_unref(struct vm *vm)
 
 const char *vm_id(const struct vm *vm) { return vm->id; }
 
+bool vm_once(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->data);
+    const bool first = !vm->asked;
+    vm->asked = true;
+    pthread_mutex_unlock(&vm->data);
+    return first;
+}
+
 // --- Looking ---------------------------------------------------------------------------------------------------------
 // Asks the worker, unless it has told lately. A worker that does not answer leaves what was known.
 static void vm_refresh(struct vm *vm)

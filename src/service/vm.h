@@ -31,6 +31,7 @@ void vm_glance(struct vm *vm, struct vm_view *view); // the same without asking 
 void vm_view_free(struct vm_view *view);
 enum vm_state vm_state(struct vm *vm);
 const char *vm_id(const struct vm *vm); // never changes
+bool vm_once(struct vm *vm);            // true the first time it is asked of this VM
 
 // The lock is held until commit or cancel. NULL if the VM was removed meanwhile (no lock is held then). The draft
 // belongs to the change; it may be edited freely.

@@ -1,5 +1,6 @@
 // Start-VM and its kin: a transition each (power.h), told in Hyper-V's words.
 #include <string.h>
+#include <strings.h>
 
 #include "service/object/object.h"
 #include "service/power.h"
@@ -67,7 +68,29 @@ static void power_all(struct call *call, const struct transition *transition, en
     vm_list_free(&list);
 }
 
-static void start_vm(struct call *call) { power_all(call, &starting, VM_STATE_RUNNING); }
+// Who exposes virtualization extensions is told once where they come from, if it is not from the host.
+static void start_tell(struct call *call, struct vm *vm)
+{
+    struct vm_view view;
+    vm_look(vm, &view);
+    if (view.has_status && !strcmp(view.status.engine, "soft") && view.record.expose_virtualization_extensions &&
+        !strcasecmp(view.record.engine, "Auto") && vm_once(vm))
+        call_warning(call, "'%s' runs on nidus's own processor (Soft): this platform's KVM does not support nested "
+                           "virtualization. Set-VMProcessor -Engine Soft says that this is meant.", view.record.name);
+    vm_view_free(&view);
+}
+
+static void start_vm(struct call *call)
+{
+    struct vm_list list;
+    call_vms(call, &list);
+    for (size_t i = 0; i < list.count; i++)
+        if (power_one(call, list.items[i], &starting, VM_STATE_RUNNING)) {
+            start_tell(call, list.items[i]);
+            power_put(call, list.items[i]);
+        }
+    vm_list_free(&list);
+}
 static void suspend_vm(struct call *call) { power_all(call, &pausing, VM_STATE_PAUSED); }
 static void resume_vm(struct call *call) { power_all(call, &resuming, VM_STATE_RUNNING); }
 static void save_vm(struct call *call) { power_all(call, &saving, VM_STATE_SAVED); }
