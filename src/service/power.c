@@ -56,6 +56,11 @@ static char *saved_folder(struct service *service, const struct vm_record *recor
 static int saved_folder_make(const char *folder, const struct vm_record *record, struct error *error)
 {
     struct stat status;
+    char *above = value_text("%.*s", (int)(strrchr(folder, '/') - folder), folder);
+    const int made = place_make(above, error);
+    free(above);
+    if (made < 0)
+        return -1;
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return error_set(error, "folder '%s': %s", folder, strerror(errno));
     if (lstat(folder, &status) < 0 || !S_ISDIR(status.st_mode))
