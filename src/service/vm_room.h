@@ -24,8 +24,6 @@ struct vm {
     struct peer *worker; // NULL: none
     struct peer_end end; // of the last one, once `worker` is NULL
     bool asked; // vm_once
-    struct worker *worker; // NULL: none
-    struct worker_end end; // of the last one, once `worker` is NULL
     bool has_status;
     u64 status_at; // ns
     struct control_status status;
