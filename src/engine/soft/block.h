@@ -67,8 +67,11 @@ struct block_site {
     u32 host;     // offset from the block's first byte of host code
     u16 position; // of the guest instruction, in its page
     u8 flags_live;// arithmetic flags are in EFLAGS
-    u8 in_host;   // bit 0: guest R14 is in the host's and not in memory; bit 1: R15
+    u8 in_host;   // SITE_*
 };
+
+// Guest R14, R15 is in the host's and not in memory; the instruction, a branch, is done, and its target is in R14.
+enum { SITE_R14 = 1, SITE_R15 = 2, SITE_BRANCHED = 4 };
 
 struct block {
     u64 gpa, gpa2;           // of the first byte; of the second page, ~0 when it does not cross
@@ -144,8 +147,9 @@ static inline bool code_contains(const struct code_cache *code, const u8 *host)
 // glue.c
 void glue_emit(struct code_cache *code);
 
-// translate.c: translates at `bytes` (present in the page: `available`), the cache's lock held, vector state saved. NULL: the cache is full.
-struct block *translate_block(struct code_cache *code, mode_word mode, u64 gpa, u64 gpa2, const u8 *bytes, unsigned available,
+// translate.c: translates at `bytes` (present in the page: `available`), the cache's lock held, vector state saved. NULL:
+// the cache is full. `linear` is where the code is now; elsewhere the block is as right, and its branches slower.
+struct block *translate_block(struct code_cache *code, mode_word mode, u64 linear, u64 gpa, u64 gpa2, const u8 *bytes, unsigned available,
                               bool crossing);
 
 // Whether the first instruction goes on beyond `available` bytes. Vector state saved.

@@ -227,7 +227,8 @@ static struct block *block_make(struct cpu *cpu, u64 linear, mode_word mode)
         struct block *block = block_lookup(code, fetch.gpa, mode);
         if (!block || block->gpa2 != fetch.gpa2) {
             bool room = code->emit.end - code->emit.at > CODE_RESERVE;
-            block = room ? translate_block(code, mode, fetch.gpa, fetch.gpa2, fetch.bytes, fetch.available, fetch.crossing) : NULL;
+            block = room ? translate_block(code, mode, linear, fetch.gpa, fetch.gpa2, fetch.bytes, fetch.available,
+                                           fetch.crossing) : NULL;
             if (block) {
                 block_publish(code, block);
                 trace_blocks(cpu, "linear %#lx physical %#lx: %u bytes become %u at %p", linear, block->gpa, block->bytes,

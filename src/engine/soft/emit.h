@@ -43,7 +43,7 @@ static inline void emit_bytes(struct emit *e, const u8 *bytes, unsigned count)
 // Host opcodes by name; two-byte ones carry their 0x0f in bits 15:8.
 enum {
     X86_ADD_LOAD = 0x03, X86_OR_LOAD = 0x0b, X86_AND_LOAD = 0x23, X86_SUB_LOAD = 0x2b, X86_XOR_LOAD = 0x33, X86_CMP_LOAD = 0x3b,
-    X86_MOVSXD = 0x63, X86_MOV_STORE = 0x89, X86_MOV_LOAD = 0x8b, X86_LEA = 0x8d, X86_MOVZX8 = 0x0fb6, X86_MOVZX16 = 0x0fb7,
+    X86_MOVSXD = 0x63, X86_MOV_STORE = 0x89, X86_MOV_LOAD = 0x8b, X86_LEA = 0x8d, X86_JMP_MEMORY = 0xff, X86_MOVZX8 = 0x0fb6, X86_MOVZX16 = 0x0fb7,
     X86_MOVSX16 = 0x0fbf,
 };
 

@@ -37,12 +37,31 @@ void flow_poll(struct translation *t, struct decoded *d)
     emit_memory(&t->e, WIDTH32, X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
 }
 
+// To a known place in another page, flags in memory: the jump cache's lookup (glue.c), with the set worked out beforehand
+// for where the code is now. The first way is enough here; elsewhere the glue looks.
+static void jump_direct(struct translation *t, s64 offset)
+{
+    struct emit *e = &t->e;
+    load_rip(t, R14, offset);
+    if (!(t->mode & MODE_CODE64)) {
+        emit_jump(e, EMIT_ALWAYS, t->code->glue.jump);
+        return;
+    }
+    s32 set = (s32)(tlb_jump_index(t->page + (u64)offset) * sizeof(struct tlb_jump));
+    site_add_branched(t);
+    emit_gs(e, WIDTH64, X86_MOV_LOAD, R15, CPU(jump));
+    emit_memory(e, WIDTH64, X86_CMP_LOAD, R14, R15, INSN_NO_REGISTER, 1, set + (s32)offsetof(struct tlb_jump, rip));
+    emit_jump(e, 5, t->code->glue.jump);
+    emit_alu_imm32(e, WIDTH64, 4, R14, (u32)-PAGE_BYTES);
+    emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(code_base));
+    emit_memory(e, WIDTH32, X86_JMP_MEMORY, 4, R15, INSN_NO_REGISTER, 1, set + (s32)offsetof(struct tlb_jump, code));
+}
+
 static struct block_exit *exit_direct(struct translation *t, unsigned condition, s64 offset)
 {
     if (condition == EMIT_ALWAYS && !within_page(offset)) {
         flags_to_memory(t);
-        load_rip(t, R14, offset);
-        emit_jump(&t->e, EMIT_ALWAYS, t->code->glue.jump);
+        jump_direct(t, offset);
         return NULL;
     }
     t->exit_dirty[t->exit_count] = t->dirty;
@@ -83,8 +102,7 @@ void flow_exits(struct translation *t)
         if (exit->flags_live)
             emit_flags_save(e, R14);
         if (!within_page(exit->offset)) {
-            load_rip(t, R14, exit->offset);
-            emit_jump(e, EMIT_ALWAYS, t->code->glue.jump);
+            jump_direct(t, exit->offset);
             exit->rel32 = NULL; // never linked
             continue;
         }

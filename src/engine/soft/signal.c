@@ -52,12 +52,16 @@ static bool locate(struct cpu *cpu, const ucontext_t *context)
     const struct block_site *site = block ? site_at(block, host) : NULL;
     if (!site)
         return false;
+    if (site->in_host & SITE_BRANCHED) {
+        cpu->rip = (u64)context->uc_mcontext.gregs[REG_R14];
+        return true;
+    }
     cpu->rip = cpu->code_base + site->position;
     if (!cpu_code64(cpu))
         cpu->rip = (u32)cpu->rip;
-    if (site->in_host & 1)
+    if (site->in_host & SITE_R14)
         cpu->gpr[R14] = (u64)context->uc_mcontext.gregs[REG_R14];
-    if (site->in_host & 2)
+    if (site->in_host & SITE_R15)
         cpu->gpr[R15] = (u64)context->uc_mcontext.gregs[REG_R15];
     u64 eflags = (u64)context->uc_mcontext.gregs[REG_EFL];
     if (site->flags_live)

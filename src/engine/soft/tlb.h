@@ -106,11 +106,15 @@ static inline u64 tlb_jump_invalid(const struct tlb *tlb, const struct tlb_jump 
     return jump - tlb->jump < TLB_JUMP_WAYS ? TLB_INVALID | 1 : TLB_INVALID;
 }
 
-// The first way of the set for a linear address.
+// The index of the first way of the set for a linear address.
+static inline u32 tlb_jump_index(u64 linear)
+{
+    return (((u32)linear ^ ((u32)linear >> TLB_JUMP_SHIFT & TLB_JUMP_FOLD)) & (TLB_JUMP_SETS - 1)) * TLB_JUMP_WAYS;
+}
+
 static inline struct tlb_jump *tlb_jump_set(const struct tlb *tlb, u64 linear)
 {
-    u32 set = ((u32)linear ^ ((u32)linear >> TLB_JUMP_SHIFT & TLB_JUMP_FOLD)) & (TLB_JUMP_SETS - 1);
-    return &tlb->jump[set * TLB_JUMP_WAYS];
+    return &tlb->jump[tlb_jump_index(linear)];
 }
 
 static inline void *tlb_jump_find(const struct tlb *tlb, u64 linear)

@@ -338,16 +338,24 @@ static void insn_convert(struct insn *insn, const struct translation *t, const s
     memcpy(insn->bytes, d->bytes, z->length);
 }
 
-void site_add(struct translation *t, const struct decoded *d, bool flags_live)
+static void site_put(struct translation *t, unsigned position, bool flags_live, u8 in_host)
 {
     if (t->site_count == TRANSLATE_SITES || t->e.full) {
         t->e.full = true;
         return;
     }
     t->site[t->site_count++] = (struct block_site){
-        .host = (u32)(emit_address(&t->e) - t->block->host), .position = d->position, .flags_live = flags_live, .in_host = t->dirty,
+        .host = (u32)(emit_address(&t->e) - t->block->host), .position = (u16)position, .flags_live = flags_live,
+        .in_host = in_host,
     };
 }
+
+void site_add(struct translation *t, const struct decoded *d, bool flags_live)
+{
+    site_put(t, d->position, flags_live, t->dirty);
+}
+
+void site_add_branched(struct translation *t) { site_put(t, 0, false, SITE_BRANCHED); }
 
 void flow_system(struct translation *t, struct decoded *d)
 {
@@ -421,7 +429,7 @@ static void emit_block(struct translation *t)
     unsigned next = 0;
     for (unsigned i = 0; i < t->count && !t->ended; i++) {
         struct decoded *d = &t->insn[i];
-        if (t->slow_count > TRANSLATE_SLOW - 3 || t->exit_count > TRANSLATE_EXITS - 4 || t->site_count > TRANSLATE_SITES - 6)
+        if (t->slow_count > TRANSLATE_SLOW - 3 || t->exit_count > TRANSLATE_EXITS - 4 || t->site_count > TRANSLATE_SITES - TRANSLATE_EXITS - 6)
             break;
         // A poll between a comparison and its branch would keep the host from fusing them.
         bool poll = i + 1 < t->count && d->opcode->class == OPCODE_COPY && flow_is_backward_condition(&t->insn[i + 1]) &&
@@ -468,7 +476,7 @@ static bool block_finish(struct translation *t)
     return true;
 }
 
-struct block *translate_block(struct code_cache *code, mode_word mode, u64 gpa, u64 gpa2, const u8 *bytes, unsigned available,
+struct block *translate_block(struct code_cache *code, mode_word mode, u64 linear, u64 gpa, u64 gpa2, const u8 *bytes, unsigned available,
                               bool crossing)
 {
     if (code->block_count == CODE_BLOCKS)
@@ -480,6 +488,7 @@ struct block *translate_block(struct code_cache *code, mode_word mode, u64 gpa, 
     t->code = code;
     t->block = block;
     t->mode = mode;
+    t->page = linear & -(u64)PAGE_BYTES;
     t->count = t->slow_count = t->exit_count = t->site_count = 0;
     t->ended = t->polled = false;
     t->cached = t->dirty = t->uncached = 0;

@@ -60,6 +60,7 @@ struct translation {
     struct code_cache *code;
     struct block *block;
     mode_word mode;
+    u64 page;               // linear address of the block's page while it is translated
     struct decoded insn[TRANSLATE_INSNS];
     unsigned count;
     enum flags_place flags;
@@ -84,6 +85,7 @@ struct translation {
 
 
 void site_add(struct translation *t, const struct decoded *d, bool flags_live);
+void site_add_branched(struct translation *t);
 
 // cpu->site packs what C has to know when generated code calls it in the middle of an instruction.
 #define SITE(position, length, flags_live) ((u32)(position) | (u32)(length) << 13 | (u32)(flags_live) << 17)
