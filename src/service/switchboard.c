@@ -756,6 +756,16 @@ bool switchboard_counters(struct switchboard *board, const char *adapter, struct
     return found;
 }
 
+json_t *switchboard_ask(struct switchboard *board, const char *id, const char *question)
+{
+    struct error error;
+    pthread_mutex_lock(&board->lock);
+    const struct station *station = station_find(board, id);
+    json_t *answer = station && station->peer ? peer_command(station->peer, question, NULL, ASK_MS, &error) : NULL;
+    pthread_mutex_unlock(&board->lock);
+    return answer;
+}
+
 // --- The board -------------------------------------------------------------------------------------------------------
 
 struct switchboard *switchboard_create(struct service *service)

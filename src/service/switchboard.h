@@ -11,6 +11,7 @@
 #include "control/switch.h"
 #include "service/service.h"
 
+struct json_t;
 struct switchboard;
 
 struct switchboard *switchboard_create(struct service *service);
@@ -36,3 +37,7 @@ void switchboard_ask_all(struct switchboard *board, const char *command,
 const char *switchboard_drop_reason(unsigned index); // of control_counters.dropped: "Spoofed"
 // What an adapter's port has counted; false: it has no port, or its switch does not answer.
 bool switchboard_counters(struct switchboard *board, const char *adapter, struct control_counters *counters);
+
+// The answer of a switch's process to a question about all of it ("sessions"), the caller's; NULL: none runs, or it does
+// not answer.
+struct json_t *switchboard_ask(struct switchboard *board, const char *id, const char *question);

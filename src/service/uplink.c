@@ -445,8 +445,10 @@ static int kernel_apply(struct service *service, const struct records *records, 
     snprintf(table, sizeof table, "nidus_%08x", uplink_hash(service_state_directory(service), ""));
     for (size_t i = 0; i < records->switch_count && result == 0; i++) {
         const struct network_switch *network = &records->switches[i];
-        if (!switch_is_real(service, network))
+        if (!switch_is_real(service, network)) {
+            uplink_remove(service, network->id); // the Default Switch's, once nobody uses it
             continue;
+        }
         result = kernel_switch(service, records, network, error);
         kernel_network(service, records, network, &networks[forwarding.network_count++]);
     }

@@ -115,6 +115,17 @@ static const struct parameter remove_mapping_parameters[] = {
     {0},
 };
 
+static const struct parameter get_session_parameters[] = {
+    {.name = "NatName",
+     .aliases = "Name",
+     .type = PARAMETER_STRING,
+     .position = 1,
+     .object = "NetNat",
+     .flags = PARAMETER_LIST | PARAMETER_NAMED | PARAMETER_WILDCARD,
+     .help = "Only sessions of these NATs."},
+    {0},
+};
+
 #define CHANGES (CMDLET_SHOULD_PROCESS | CMDLET_CHANGES)
 
 static const struct cmdlet cmdlets[] = {
@@ -165,6 +176,13 @@ static const struct cmdlet cmdlets[] = {
      .output = "NetNatStaticMapping",
      .synopsis = "Gets port mappings.",
      .examples = {{"Get-NetNatStaticMapping", "Shows all of them."}}},
+    {.name = "Get-NetNatSession",
+     .module = "NetNat",
+     .parameters = get_session_parameters,
+     .output = "NetNatSession",
+     .synopsis = "Gets the connections that NATs translate now, 400 of a NAT at most.",
+     .examples = {{"Get-NetNatSession | Format-Table Protocol, InternalSourceAddress, ExternalDestinationAddress",
+                   "Shows who talks to whom."}}},
     {.name = "Remove-NetNatStaticMapping",
      .module = "NetNat",
      .parameters = remove_mapping_parameters,
@@ -207,6 +225,21 @@ static const struct property mapping_properties[] = {
     {0},
 };
 
+static const struct property session_properties[] = {
+    {"NatName", PROPERTY_STRING, NULL, "the NAT"},
+    {"InternalRoutingDomainId", PROPERTY_STRING, NULL, "zeros"},
+    {"Protocol", PROPERTY_STRING, NULL, "TCP, UDP, ICMP"},
+    {"InternalSourceAddress", PROPERTY_STRING, NULL, "the address behind the NAT"},
+    {"InternalSourcePort", PROPERTY_INT, NULL, "its port"},
+    {"InternalDestinationAddress", PROPERTY_STRING, NULL, "the other side, as seen behind the NAT"},
+    {"InternalDestinationPort", PROPERTY_INT, NULL, "its port"},
+    {"ExternalSourceAddress", PROPERTY_STRING, NULL, "the address it has outside, empty: not known"},
+    {"ExternalSourcePort", PROPERTY_INT, NULL, "its port there"},
+    {"ExternalDestinationAddress", PROPERTY_STRING, NULL, "the other side"},
+    {"ExternalDestinationPort", PROPERTY_INT, NULL, "its port"},
+    {0},
+};
+
 static const struct class classes[] = {
     {.name = "NetNat", .full_name = "MSFT_NetNat", .key = "Name", .display = "Name", .properties = nat_properties},
     {.name = "NetNatStaticMapping",
@@ -214,6 +247,11 @@ static const struct class classes[] = {
      .key = "StaticMappingID",
      .display = "StaticMappingID",
      .properties = mapping_properties},
+    {.name = "NetNatSession",
+     .full_name = "MSFT_NetNatSession",
+     .key = "InternalSourceAddress",
+     .display = "InternalSourceAddress",
+     .properties = session_properties},
     {0},
 };
 

@@ -13,8 +13,8 @@
 // One line a noun, in the order of the cmdlet table.
 extern const struct handler object_vm[], object_vm_power[], object_firmware[], object_host[], object_processor[],
     object_memory[], object_security[], object_vhd[], object_drive[], object_port[], object_adapter[],
-    object_capture[], object_port_rule[],
-    object_switch[], object_nat[], object_ip[], object_version[], object_nested[], object_vm_work[], object_transfer[],
+    object_capture[], object_port_rule[], object_switch[], object_nat[], object_nat_session[],
+    object_ip[], object_version[], object_nested[], object_vm_work[], object_transfer[],
     object_console[];
 
 const struct handler *const object_handlers[] = {
@@ -35,6 +35,7 @@ const struct handler *const object_handlers[] = {
     object_port_rule,
     object_switch,
     object_nat,
+    object_nat_session,
     object_ip,
     object_version,
     object_nested,
