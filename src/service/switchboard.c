@@ -756,7 +756,7 @@ bool switchboard_counters(struct switchboard *board, const char *adapter, struct
     return found;
 }
 
-json_t *switchboard_ask(struct switchboard *board, const char *id, const char *question)
+json_t *switchboard_question(struct switchboard *board, const char *id, const char *question)
 {
     struct error error;
     pthread_mutex_lock(&board->lock);

@@ -40,4 +40,4 @@ bool switchboard_counters(struct switchboard *board, const char *adapter, struct
 
 // The answer of a switch's process to a question about all of it ("sessions"), the caller's; NULL: none runs, or it does
 // not answer.
-struct json_t *switchboard_ask(struct switchboard *board, const char *id, const char *question);
+struct json_t *switchboard_question(struct switchboard *board, const char *id, const char *question);

@@ -87,7 +87,7 @@ static void session_put(void *context, const struct forwarding_session *session)
 static void session_of_switch(void *context, const struct network_switch *network)
 {
     const struct session_call *sessions = context;
-    json_t *answer = switchboard_ask(service_switchboard(sessions->call->service), network->id, "sessions");
+    json_t *answer = switchboard_question(service_switchboard(sessions->call->service), network->id, "sessions");
     struct control_session *all;
     unsigned count;
     if (control_sessions_read(&all, &count, json_object_get(answer, "sessions"), NULL) == 0) {
