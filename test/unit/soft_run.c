@@ -1,113 +1,6 @@
 // Guest code on the soft engine: pieces of assembly copied into a small flat 64-bit guest, run until they write to a port.
 // What they leave in registers and memory is compared with what the manual says, flags across memory accesses first of all.
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#include <cmocka.h>
-
-#include "engine/engine.h"
-#include "engine/soft/cpu.h"
-#include "engine/soft/signal.h"
-
-enum { RAM = 4 << 20, CODE = 0x10000, DATA = 0x20000, STACK = 0x80000, TABLES = 0x1000, DONE_PORT = 0x42 };
-
-struct guest {
-    struct engine_vm *vm;
-    struct engine_vcpu *vcpu;
-    struct cpu *cpu;
-    u8 *ram;
-};
-
-#define GUEST_CODE(name, text) \
-    extern const u8 name##_start[], name##_end[]; \
-    __asm__(".pushsection .rodata\n.globl " #name "_start\n" #name "_start:\n" text "\nout %al, $0x42\nhlt\n.globl " #name "_end\n" #name \
-            "_end:\n.popsection")
-
-static void page_tables(u8 *ram)
-{
-    u64 *pml4 = (u64 *)(void *)(ram + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512;
-    pml4[0] = (TABLES + 0x1000) | 7;
-    pdpt[0] = (TABLES + 0x2000) | 7;
-    for (u64 i = 0; i < RAM >> 21; i++)
-        pd[i] = i << 21 | 0x87;
-}
-
-static void long_mode(struct cpu *cpu)
-{
-    cpu->cr3 = TABLES;
-    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-    cpu->msr.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
-    cpu->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_WP | CR0_MP;
-    for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-        cpu->segment[i] = (struct segment){ .limit = ~0u, .access = 0xc093, .selector = 16 };
-    cpu->segment[SEG_CS] = (struct segment){ .limit = ~0u, .access = 0xa09b, .selector = 8 };
-    cpu->cpl = 0;
-    cpu->rflags = FLAG_FIXED;
-    cpu_mode_update(cpu);
-}
-
-static int setup(void **state)
-{
-    static struct guest guest;
-    struct error error = { "" };
-    guest.ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct engine_config config = { .vendor = ENGINE_VENDOR_INTEL, .vcpus = 1, .trace_fd = -1 };
-    if (engine_soft.open(&config, &guest.vm, &error) || engine_soft.vcpu_create(guest.vm, 0, &guest.vcpu, &error)) {
-        print_error("%s\n", error.text);
-        return -1;
-    }
-    guest.cpu = (struct cpu *)guest.vcpu;
-    struct kvm_userspace_memory_region region = { .memory_size = RAM, .userspace_addr = (u64)guest.ram };
-    assert_int_equal(engine_soft.vm_ioctl(guest.vm, KVM_SET_USER_MEMORY_REGION, &region), 0);
-    static struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entry[128];
-    } cpuid = { .head.nent = 128 };
-    assert_int_equal(engine_soft.vm_ioctl(guest.vm, KVM_GET_SUPPORTED_CPUID, &cpuid), 0);
-    assert_int_equal(engine_soft.vcpu_ioctl(guest.vcpu, KVM_SET_CPUID2, &cpuid), 0);
-    *state = &guest;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct guest *guest = *state;
-    engine_soft.vcpu_destroy(guest->vcpu);
-    engine_soft.close(guest->vm);
-    munmap(guest->ram, RAM);
-    return 0;
-}
-
-static void load(struct guest *guest, const u8 *start, const u8 *end)
-{
-    memset(guest->ram, 0, RAM);
-    page_tables(guest->ram);
-    memcpy(guest->ram + CODE, start, (size_t)(end - start));
-    engine_soft.memory_written(guest->vm, 0, RAM);
-    long_mode(guest->cpu);
-    memset(guest->cpu->gpr, 0, sizeof guest->cpu->gpr);
-    guest->cpu->gpr[RSP] = STACK;
-    guest->cpu->gpr[RDI] = DATA;
-    guest->cpu->rip = CODE;
-}
-
-static void run_loaded(struct guest *guest)
-{
-    assert_int_equal(signal_install(), 0); // cmocka puts its own handlers there before each test
-    assert_int_equal(engine_soft.vcpu_ioctl(guest->vcpu, KVM_RUN, NULL), 0);
-    const struct kvm_run *run = guest->cpu->run;
-    assert_int_equal(run->exit_reason, KVM_EXIT_IO);
-    assert_int_equal(run->io.port, DONE_PORT);
-}
-
-#define RUN(name) (load(*state, name##_start, name##_end), run_loaded(*state))
-#define REG(n) (((struct guest *)*state)->cpu->gpr[n])
-#define MEMORY(offset) (*(u64 *)(void *)(((struct guest *)*state)->ram + DATA + (offset)))
+#include "soft_guest.h"
 
 GUEST_CODE(arithmetic, "mov $5, %eax\nlea 7(%rax,%rax,2), %rbx\nadd %rbx, %rax\nimul $3, %rax, %r14\nmov %r14, %r15\nsub $1, %r15");
 static void test_arithmetic(void **state)
@@ -252,5 +145,5 @@ int main(void)
         cmocka_unit_test(test_changing_code), cmocka_unit_test(test_spans), cmocka_unit_test(test_span_stack),
         cmocka_unit_test(test_span_code), cmocka_unit_test(test_stack_pointer_astray),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }

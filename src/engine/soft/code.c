@@ -329,6 +329,11 @@ static void link_through_jumps(struct code_cache *code, struct block_exit *exit,
     emit_patch(e, exit->rel32, detour);
 }
 
+static bool exit_hot(struct block_exit *exit)
+{
+    return atomic_fetch_add_explicit(&exit->passes, 1, memory_order_relaxed) >= CODE_LOOP_HOT;
+}
+
 const u8 *code_link(struct cpu *cpu, u32 exit_id)
 {
     struct code_cache *code = cpu->vm->code;
@@ -337,9 +342,9 @@ const u8 *code_link(struct cpu *cpu, u32 exit_id)
     cpu->rip = cpu->code_base + (u64)(s64)exit->offset;
     if (!cpu_code64(cpu))
         cpu->rip = (u32)cpu->rip;
-    bool loop = exit->loop, cold = loop && atomic_fetch_add_explicit(&exit->passes, 1, memory_order_relaxed) < CODE_LOOP_HOT;
+    bool hot = exit->loop && (exit->from->mode & MODE_LOOP || exit_hot(exit)), cold = exit->loop && !hot;
     struct block *block = block_find(cpu, rip_linear(cpu), cpu->mode_word | (exit->plain ? MODE_PLAIN : 0) |
-                                                               (loop && !cold ? MODE_LOOP : 0));
+                                                               (hot ? MODE_LOOP : 0));
     if (cold)
         return block->entry_memory;
     pthread_mutex_lock(&code->lock);

@@ -539,6 +539,7 @@ bool copy_may_span(const struct decoded *d)
 static void memory_form(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op)
 {
     if (span_emit(t, d)) {
+        flags_for(t, d, R15); // before the site, which says whether guest R15 is there
         site_add(t, d, t->flags & FLAGS_LIVE);
         copy_operation(t, d);
         t->displacement = 0;

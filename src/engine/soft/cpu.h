@@ -134,7 +134,7 @@ struct access_loan {
     u8 size, first; // bytes of all, bytes of the first part
     bool apic[2];   // VMX's APIC-access page
     bool write;
-    bool stack;     // relative to RSP or RBP: pushes among them
+    bool push, call; // it is the stack that PUSH or CALL writes to
     u8 element;     // bytes of an element when only those in `mask` are written back, else 0
     u64 mask;
 };

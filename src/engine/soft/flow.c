@@ -271,7 +271,8 @@ static void stack_probe(struct translation *t, struct decoded *d, void (*operati
         return;
     }
     emit_memory(e, wide_of(t), X86_LEA, R14, RSP, INSN_NO_REGISTER, 1, -(s32)word_of(t));
-    probe_emit(t, d, word_of(t), SLOW_WRITE | SLOW_STACK);
+    bool call = d->zydis.mnemonic == ZYDIS_MNEMONIC_CALL;
+    probe_emit(t, d, word_of(t), SLOW_WRITE | SLOW_STACK | (call ? SLOW_CALL : SLOW_PUSH));
     struct slow_path *slow = probe_last(t);
     slow->operation = operation;
     site_add(t, d, false);

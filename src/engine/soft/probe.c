@@ -220,6 +220,8 @@ static void slow_path_emit(struct translation *t, struct slow_path *slow)
 
 void probe_slow_paths(struct translation *t)
 {
+    t->keeps_r15 = false; // C is between the block and what stands here
+    t->cached = t->dirty = 0;
     for (unsigned i = 0; i < t->slow_count; i++)
         slow_path_emit(t, &t->slow[i]);
 }

@@ -96,7 +96,8 @@ void *slow_access(struct cpu *cpu, u64 linear, u32 what)
         slow_demands(cpu, linear, size, kind);
         host = access_slow(cpu, linear, size, kind & (SLOW_READ | SLOW_WRITE));
     }
-    cpu->loan.stack = kind & SLOW_STACK;
+    cpu->loan.push = kind & SLOW_PUSH;
+    cpu->loan.call = kind & SLOW_CALL;
     cpu->tlb_mask = cpu->tlb->mask; // filling may have grown it
     if (cpu->loan.data && kind & SLOW_WRITE)
         cpu->scratch[1] = cpu->scratch[2];
@@ -121,12 +122,14 @@ void slow_commit(struct cpu *cpu, u64 eflags)
     }
     if (!device && !cpu->code_changed)
         return;
-    // A push is not done before generated code has changed RSP: the block goes on to its next exit. Writes to a device are sent
-    // before its next read all the same (mmio.c).
-    if (UNLIKELY(loan->stack)) {
+    // A call is not done before generated code has changed RSP and gone to its target, and there the block ends. Writes to
+    // a device are sent before its next read all the same (mmio.c).
+    if (UNLIKELY(loan->call)) {
         cpu_request(cpu, REQUEST_EVENT);
         return;
     }
+    if (loan->push)
+        cpu->gpr[RSP] = loan->linear; // flat code
     // A device may have been told something that matters now, or the running block is gone.
     cpu->rip = cpu->next_rip;
     if (cpu->stepping)

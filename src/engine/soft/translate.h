@@ -96,7 +96,9 @@ void site_add_branched(struct translation *t);
 #define SITE_BRANCH(position, length, rsp) (SITE(position, length, false) | (u32)(rsp) << 18)
 #define SITE_RSP(site) ((s32)(site) >> 18)
 enum { SITE_RSP_MOST = (1 << 13) - 1 };
-enum { SLOW_READ = 1, SLOW_WRITE = 2, SLOW_ALIGNED = 4, SLOW_STACK = 8, SLOW_X87 = 16, SLOW_MASKED = 32 }; // demand.h
+// demand.h; PUSH: RSP is to become the address; CALL: and the block goes on to where it leads
+enum { SLOW_READ = 1, SLOW_WRITE = 2, SLOW_ALIGNED = 4, SLOW_STACK = 8, SLOW_X87 = 16, SLOW_MASKED = 32, SLOW_PUSH = 64,
+       SLOW_CALL = 128 };
 
 // probe.c
 void probe_flags(struct translation *t, struct decoded *d);                                   // saves live flags before a probe
