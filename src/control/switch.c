@@ -23,6 +23,7 @@ static const struct field switch_fields[] = {
     {"name", FIELD_STRING, SWITCH(name), 1, 1024, true, NULL},
     {"directory", FIELD_STRING, SWITCH(directory), 1, CONTROL_PATH, true, NULL},
     {"network", FIELD_BOOL, SWITCH(network), 0, 0, false, NULL},
+    {"user", FIELD_UNSIGNED, SWITCH(user), 0, (1ULL << 32) - 2, false, NULL},
 };
 
 static const struct field port_fields[] = {

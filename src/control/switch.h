@@ -10,6 +10,7 @@
 //   remove                {"port": id}                    -
 //   counters              {"first": n}                    {"ports": [struct control_counters], "more": bool}, from the
 //                                                         n-th on, as many as a line takes
+//   meters                {"port"}                        {"bytes": [of each access rule, in their order]}
 //   uplink                {"config": struct control_uplink}, and a descriptor if its kind needs one (control/uplink.h)
 //                                                         - ; replaces the one there was; connections live on if only
 //                                                         mappings differ
@@ -35,6 +36,7 @@ enum { CONTROL_ID = 64, CONTROL_ACL_BYTES = 16 << 10, CONTROL_DROPS = 9, CONTROL
 struct control_switch {
     char *id, *name;
     char *directory; // runtime directory, an absolute path
+    unsigned user;   // the user and group number it becomes, if the service may choose one; 0: it stays who it is
     bool network;    // its uplink may be made of the host's sockets, so that the host's network must stay in reach
 };
 

@@ -66,13 +66,36 @@ void switch_remove(struct switch_device *device, int port)
         device->ports--;
 }
 
+static bool match_is(const struct switch_match *left, const struct switch_match *right)
+{
+    return left->kind == right->kind && left->prefix == right->prefix &&
+           !memcmp(left->address, right->address, FRAME_ADDRESS);
+}
+
+static bool acl_is(const struct switch_acl *left, const struct switch_acl *right)
+{
+    return left->action == right->action && left->direction == right->direction &&
+           match_is(&left->local, &right->local) && match_is(&left->remote, &right->remote);
+}
+
+// A meter counts on, whatever else of the port is changed.
+static void port_keep_meters(struct switch_port *port, const struct switch_rules *before)
+{
+    for (unsigned i = 0; i < port->rules.acl_count; i++)
+        for (unsigned j = 0; j < before->acl_count; j++)
+            if (acl_is(&port->rules.acls[i], &before->acls[j]))
+                port->rules.acls[i].metered = before->acls[j].metered;
+}
+
 void switch_set_rules(struct switch_device *device, int port, const struct switch_rules *rules)
 {
+    const struct switch_rules before = device->port[port].rules;
     // Addresses that were learnt while spoofing was on must not draw frames to the port any longer.
-    if (!rules->spoofing || rules->vlan != device->port[port].rules.vlan)
+    if (!rules->spoofing || rules->vlan != before.vlan)
         table_forget(&device->table, port);
     device->port[port].rules = *rules;
     device->port[port].told = false;
+    port_keep_meters(&device->port[port], &before);
 }
 
 const struct switch_counters *switch_port_counters(const struct switch_device *device, int port)

@@ -92,7 +92,8 @@ void switch_destroy(struct switch_device *device);
 // A port's number, or -1 if there are SWITCH_PORTS already.
 int switch_add(struct switch_device *device, const struct switch_rules *rules, const struct switch_output *output);
 void switch_remove(struct switch_device *device, int port); // what was learnt at it is forgotten
-void switch_set_rules(struct switch_device *device, int port, const struct switch_rules *rules); // counters stay
+void switch_set_rules(struct switch_device *device, int port,
+                      const struct switch_rules *rules); // counters stay, and those of access rules that stay
 const struct switch_counters *switch_port_counters(const struct switch_device *device, int port);
 const struct switch_rules *switch_port_rules(const struct switch_device *device, int port);
 

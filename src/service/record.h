@@ -10,6 +10,8 @@ enum { RECORD_GUID = 37 }; // bytes of a GUID's text
 // User numbers of workers that a service of root's starts: above those that systemd gives to containers, and given to
 // nobody else by it (systemd's UIDS-GIDS).
 enum { RECORD_USER_FIRST = 1879048192, RECORD_USER_LAST = RECORD_USER_FIRST + 65535 };
+// And behind them those of switches, by their ids: that two of them are the same is unlikely, and no harm.
+enum { RECORD_USER_SWITCH_FIRST = RECORD_USER_LAST + 1, RECORD_USER_SWITCHES = 65536 };
 
 struct vm_drive {
     s64 row; // 0: not stored yet

@@ -24,6 +24,7 @@
 #include "service/port_config.h"
 #include "service/power.h"
 #include "service/uplink.h"
+#include "service/user.h"
 #include "service/vm_room.h"
 
 enum {
@@ -332,13 +333,21 @@ static int station_uplink(struct station *station, const struct network_switch *
     return result;
 }
 
+static unsigned station_user(const char *id)
+{
+    u32 hash = 2166136261; // FNV-1a
+    for (; *id; id++)
+        hash = (hash ^ (u8)*id) * 16777619;
+    return user_possible() ? RECORD_USER_SWITCH_FIRST + hash % RECORD_USER_SWITCHES : 0;
+}
+
 static int station_launch(struct station *station, const struct network_switch *network,
                           const struct uplink_plan *plan, struct error *error)
 {
     struct service *service = station->board->service;
     char *directory = station_directory(station), *root = value_text("%s/switch", service_runtime_directory(service));
     const struct control_switch config = {.id = network->id, .name = network->name, .directory = directory,
-                                          .network = plan->network};
+                                          .network = plan->network, .user = station_user(network->id)};
     char *text = control_switch_write(&config);
     if (text && place_make(root, error) == 0)
         station->peer = peer_start(&station_type, station, directory, text, "/proc/self/exe", error);

@@ -24,7 +24,7 @@ bool user_possible(void)
     FILE *map = fopen("/proc/self/uid_map", "re");
     bool mapped = false;
     while (map && !mapped && fscanf(map, "%llu %llu %llu", &first, &below, &count) == 3)
-        mapped = first <= RECORD_USER_FIRST && first + count > RECORD_USER_LAST;
+        mapped = first <= RECORD_USER_FIRST && first + count > RECORD_USER_SWITCH_FIRST + RECORD_USER_SWITCHES;
     if (map)
         fclose(map);
     return mapped;

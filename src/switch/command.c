@@ -79,6 +79,21 @@ static int command_counters(struct exchange *exchange, struct exchange_request *
     return 0;
 }
 
+// What access rules that meter have counted, in the order of the port's rules.
+static int command_meters(struct exchange *exchange, struct exchange_request *request, json_t **result,
+                          struct error *error)
+{
+    const struct port *port = port_find(exchange, command_text(request, "port"));
+    if (!port)
+        return error_set(error, "it is not connected to the switch '%s'", exchange->config.name);
+    const struct switch_rules *rules = switch_port_rules(exchange->device, port->number);
+    json_t *list = json_array();
+    for (unsigned i = 0; i < rules->acl_count; i++)
+        json_array_append_new(list, json_integer((json_int_t)rules->acls[i].metered));
+    *result = json_pack("{s:o}", "bytes", list);
+    return 0;
+}
+
 static json_t *capture_json(const struct port *port)
 {
     const struct capture_result *result = capture_get_result(port->capture);
@@ -149,7 +164,7 @@ static int command_end(struct exchange *exchange, struct exchange_request *reque
 static const struct exchange_command exchange_commands[] = {
     {"status", command_status},     {"port", command_port},     {"remove", command_remove},
     {"counters", command_counters}, {"uplink", command_uplink}, {"sessions", command_sessions},
-    {"capture", command_capture},   {"captures", command_captures}, {"end", command_end},
+    {"meters", command_meters},     {"capture", command_capture},   {"captures", command_captures}, {"end", command_end},
 };
 
 // Takes over the descriptors if there is room.

@@ -57,6 +57,7 @@ struct exchange {
     struct uplink uplink;
     struct control_server *server;
     struct pollset set;
+    u64 looked; // when it was last seen after the log and the company, ns
     u64 lonely; // since when nobody is there, neither service nor VM; ns, 0: somebody is
     bool over;
 

@@ -30,11 +30,11 @@ static const int switch_calls[] = {
     SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_yield), SCMP_SYS(set_robust_list),
     // Time.
     SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(nanosleep),
-    // Descriptors: bells, wires' memory (fcntl, fstat), captures, the name server's file.
-    SCMP_SYS(close), SCMP_SYS(dup), SCMP_SYS(eventfd2), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(getrandom),
-    SCMP_SYS(ioctl), SCMP_SYS(lseek), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(poll),
-    SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(stat), SCMP_SYS(write),
-    SCMP_SYS(writev),
+    // Descriptors: bells, wires' memory (fcntl, fstat), captures, the log, the name server's file.
+    SCMP_SYS(close), SCMP_SYS(dup), SCMP_SYS(eventfd2), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(ftruncate),
+    SCMP_SYS(getrandom), SCMP_SYS(ioctl), SCMP_SYS(lseek), SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat),
+    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(stat),
+    SCMP_SYS(write), SCMP_SYS(writev),
     // Sockets: the control channel's, the bells, the uplink's.
     SCMP_SYS(accept4), SCMP_SYS(accept), SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getpeername),
     SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(listen), SCMP_SYS(recvfrom), SCMP_SYS(recvmmsg),
@@ -71,6 +71,7 @@ static int switch_read_config(struct exchange *exchange, struct error *error)
 static int switch_jail(struct exchange *exchange, struct error *error)
 {
     const struct jail_config config = {
+        .user = exchange->config.user,
         .network = exchange->config.network,
         .paths = {{.path = exchange->config.network ? "/etc/resolv.conf" : NULL}}, // libslirp's name server
         .calls = switch_calls,

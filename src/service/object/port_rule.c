@@ -1,4 +1,5 @@
 // VLANs and access rules of adapters' ports.
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "service/acl.h"
 #include "service/network.h"
 #include "service/object/adapter.h"
+#include "service/switchboard.h"
 #include "net/vlan.h"
 
 // --- VLANs -----------------------------------------------------------------------------------------------------------
@@ -97,21 +99,34 @@ static void vlan_set(struct call *call)
 
 // --- Access rules ----------------------------------------------------------------------------------------------------
 
+// What the port has metered; NULL: there is no port.
+static json_t *acl_meters(struct call *call, const char *adapter)
+{
+    struct error error;
+    json_t *arguments = json_pack("{s:s}", "port", adapter);
+    json_t *answer = switchboard_ask(service_switchboard(call->service), adapter, "meters", arguments, NULL, 0, &error);
+    json_decref(arguments);
+    return answer;
+}
+
 static void acl_put(struct call *call, const struct vm_record *record, const struct vm_adapter *adapter)
 {
     struct acl_rule rules[ACL_RULES];
     const unsigned count = acl_read(adapter->acl, rules);
+    json_t *meters = count ? acl_meters(call, adapter->id) : NULL;
     for (unsigned i = 0; i < count; i++) {
         struct value *object = value_object("VMNetworkAdapterAclSetting");
+        const json_t *bytes = json_array_get(json_object_get(meters, "bytes"), i);
         value_put(object, "VMName", value_string(record->name));
         value_put(object, "VMNetworkAdapterName", value_string(adapter->name));
         value_put(object, "Direction", value_string(rules[i].direction));
         value_put(object, "Local", value_string(rules[i].local));
         value_put(object, "Remote", value_string(rules[i].remote));
         value_put(object, "Action", value_string(rules[i].action));
-        value_put(object, "MeteredMegabytes", value_int(0));
+        value_put(object, "MeteredMegabytes", value_int(json_integer_value(bytes) >> 20));
         call_put(call, object);
     }
+    json_decref(meters);
 }
 
 static void acl_get(struct call *call)
