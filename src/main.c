@@ -42,7 +42,8 @@ static void command_list(FILE *to)
     fputs("usage: nidus                          a prompt\n"
           "       nidus [--json] CMDLET ARGS...  Get-VM, Set-VMProcessor, ...: Hyper-V's commands\n"
           "       nidus [--json] -Command TEXT   a pipeline or several\n"
-          "       nidus [--json] FILE.ps1        a script; - is standard input\n"
+          "       nidus [--json] FILE.ps1 ...    a script and its parameters; - is standard input\n"
+          "       nidus --server URL ...         the same on another host: nidus(1)\n"
           "       nidus COMMAND [OPTION...]\n"
           "Runs virtual machines in which you can run a hypervisor, with or without hardware for it.\n\n", to);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)

@@ -172,11 +172,13 @@ static struct value *eval_block_value(struct session *session, const struct node
 
 static struct value *eval_member(struct session *session, const struct node *node)
 {
-    struct value *target = eval_value(session, node->child[0]);
+    const struct node *type = node->child[0];
+    struct value *target = eval_value(session, type);
     struct value *name = target ? eval_value(session, node->child[1]) : NULL, *result = NULL;
     if (name) {
         char *text = eval_text(session, name);
-        result = member_get(target, text);
+        result = type->kind == NODE_TYPE && type->prefix ? static_member(session, node, type->type, text, NULL, 0, false)
+                                                         : member_get(target, text);
         free(text);
     }
     value_unref(target);
@@ -196,7 +198,10 @@ static struct value *eval_call(struct session *session, const struct node *node)
         count++;
     if (count == node->count) {
         char *name = eval_text(session, values[1]);
-        result = member_call(session, node, values[0], name, values + 2, count - 2);
+        const struct node *type = node->child[0];
+        result = type->kind == NODE_TYPE && type->prefix
+                     ? static_member(session, node, type->type, name, values + 2, count - 2, true)
+                     : member_call(session, node, values[0], name, values + 2, count - 2);
         free(name);
     }
     for (u32 i = 0; i < count; i++)

@@ -143,12 +143,43 @@ static void eval_switch(struct session *session, const struct node *node, const 
     value_unref(list);
 }
 
+// Whether an error is of one of the types: by the last part of a name, and those that every error here derives from.
+static bool catch_takes(const char *types, const struct value *record)
+{
+    static const char *const all[] = {"Exception", "SystemException", "RuntimeException"};
+    const char *is = value_as_string(value_get(record, "ExceptionType"), "");
+    for (const char *at = types; at && *at;) {
+        const char *end = at + strcspn(at, " "), *name = end;
+        while (name > at && name[-1] != '.')
+            name--;
+        char *type = value_text("%.*s", (int)(end - name), name);
+        bool takes = !value_name_compare(type, is);
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+            takes |= !value_name_compare(type, all[i]);
+        free(type);
+        if (takes)
+            return true;
+        at = *end ? end + 1 : end;
+    }
+    return !types;
+}
+
+// The first catch that takes the error; NULL: none does.
+static const struct node *try_handler(const struct node *node, const struct value *record)
+{
+    for (u32 i = 2; i < node->count; i++)
+        if (catch_takes(node->child[i]->type, record))
+            return node->child[i];
+    return NULL;
+}
+
 static void eval_try(struct session *session, const struct node *node, const struct sink *sink)
 {
     session->tries++;
     eval_statements(session, node->child[0], sink);
     session->tries--;
-    if (session->flow == FLOW_THROW && node->op == OPERATOR_ADD) {
+    const struct node *handler = session->flow == FLOW_THROW ? try_handler(node, session->thrown) : NULL;
+    if (handler) {
         struct value *record = session->thrown, *outer = variable_get(session, "_");
         value_ref(outer);
         session->thrown = NULL;
@@ -156,7 +187,7 @@ static void eval_try(struct session *session, const struct node *node, const str
         session->ends = false;
         session_remember(session, record);
         variable_set(session, "_", record);
-        eval_statements(session, node->child[1], sink);
+        eval_statements(session, handler, sink);
         value_put(session->scope->variables, "_", outer ? outer : value_null());
     }
     // The last block runs whatever happens, and what was under way goes on behind it.
@@ -166,7 +197,7 @@ static void eval_try(struct session *session, const struct node *node, const str
         return;
     session->flow = FLOW_ON;
     session->thrown = NULL;
-    eval_statements(session, node->child[2], sink);
+    eval_statements(session, node->child[1], sink);
     if (session->flow == FLOW_ON) {
         session->flow = flow;
         session->thrown = thrown;
@@ -197,6 +228,18 @@ static void eval_return(struct session *session, const struct node *node, const 
         eval_statement(session, node->child[0], sink);
     if (session->flow == FLOW_ON)
         session->flow = FLOW_RETURN;
+}
+
+// Ends the script, as Ctrl-C would, but for its status.
+static void eval_exit(struct session *session, const struct node *node)
+{
+    struct value *status = node->count ? eval_value(session, node->child[0]) : NULL;
+    if (session->flow == FLOW_ON) {
+        session->exited = true;
+        session->exit_status = (int)(value_as_int(status, 0) & 0xff);
+        session->flow = FLOW_HALT;
+    }
+    value_unref(status);
 }
 
 // An assignment, or an expression by itself, whose value is its output. $i++ has none.
@@ -253,6 +296,9 @@ static void eval_kind(struct session *session, const struct node *node, const st
     case NODE_RETURN:
         eval_return(session, node, sink);
         break;
+    case NODE_EXIT:
+        eval_exit(session, node);
+        break;
     case NODE_BREAK:
         session->flow = FLOW_BREAK;
         break;
@@ -294,6 +340,21 @@ void eval_statements(struct session *session, const struct node *node, const str
     }
 }
 
+void eval_parts(struct session *session, const struct node *parts, struct value *input, const struct sink *sink)
+{
+    eval_statements(session, parts->child[0], sink);
+    const size_t count = input ? value_count(input) : 1;
+    for (size_t i = 0; i < count && session->flow == FLOW_ON; i++) {
+        if (input)
+            value_put(session->scope->variables, "_", value_ref(value_item(input, i)));
+        eval_statements(session, parts->child[1], sink);
+        if (session->flow == FLOW_RETURN) // from this object's turn
+            session->flow = FLOW_ON;
+    }
+    if (session->flow == FLOW_ON)
+        eval_statements(session, parts->child[2], sink);
+}
+
 void eval_block(struct session *session, const struct block *block, struct value *item, const struct sink *sink)
 {
     struct syntax *outer = session->syntax;
@@ -306,7 +367,10 @@ void eval_block(struct session *session, const struct block *block, struct value
         if (item)
             value_put(session->scope->variables, "_", value_ref(item));
         session->syntax = syntax_ref(block->syntax);
-        eval_statements(session, block->node->child[0], sink);
+        if (block->node->prefix)
+            eval_parts(session, block->node->child[0], NULL, sink);
+        else
+            eval_statements(session, block->node->child[0], sink);
         syntax_unref(session->syntax);
         session->syntax = outer;
         if (item) {

@@ -1,5 +1,6 @@
 // See syntax.h. Text to tree: statements. A recursive descent, because the grammar is one: each rule is a function, and
 // what it expected is what its error says.
+#include "cmdlet/format_text.h"
 #include "cmdlet/parser_room.h"
 
 #include <stdlib.h>
@@ -149,7 +150,7 @@ static struct node *empty_statements(struct parser *parser)
 static bool keyword_at(struct parser *parser, char *name, size_t room)
 {
     static const char *const keywords[] = {"if", "while", "do", "for", "foreach", "switch", "try", "throw", "return",
-                                           "break", "continue", "function", "filter", "param"};
+                                           "break", "continue", "exit", "function", "filter", "param"};
     const char *text = parser_look(parser);
     size_t bytes = 0;
     while (bytes < room - 1 && lexer_name_part(text[bytes]))
@@ -303,26 +304,44 @@ static void parser_switch(struct parser *parser, struct node *node)
     }
 }
 
+// The types of a catch, [a], [b]: with blanks between. NULL: it catches all.
+static const char *parser_catch_types(struct parser *parser)
+{
+    struct text types = {0};
+    while (!parser_failed(parser) && *parser_look(parser) == '[') {
+        const char *text = parser_look(parser) + 1;
+        const size_t bytes = strcspn(text, "] \t\r\n");
+        if (!bytes || text[bytes] != ']') {
+            parser_jump(parser, (u32)(text + bytes - parser->lexer.text));
+            parser_unexpected(parser, LEXER_EXPRESSION, "MissingTypename", "a type's name in [ ]");
+            break;
+        }
+        text_put(&types, types.length ? " " : "");
+        text_put_bytes(&types, text, bytes);
+        parser_jump(parser, (u32)(text + bytes + 1 - parser->lexer.text));
+        parser_accept(parser, LEXER_EXPRESSION, TOKEN_COMMA);
+        parser_skip_lines(parser);
+    }
+    const char *result = types.length ? syntax_text(parser->syntax, types.bytes, types.length) : NULL;
+    text_free(&types);
+    return result;
+}
+
 static void parser_try(struct parser *parser, struct node *node)
 {
+    struct node *catches = parser_node(parser, NODE_STATEMENTS, parser->before);
     parser_add(parser, node, parser_body(parser));
-    bool catches = accept_name_below(parser, "catch");
-    if (catches) {
-        node->op = OPERATOR_ADD;
-        // [type] filters: every error is one here, so the first block catches all.
-        while (!parser_failed(parser) && *parser_look(parser) == '[') {
-            while (!parser_failed(parser) && !parser_accept(parser, LEXER_EXPRESSION, TOKEN_CLOSE_BRACKET)) {
-                if (parser_is(parser, LEXER_EXPRESSION, TOKEN_END))
-                    parser_unexpected(parser, LEXER_EXPRESSION, "MissingTypename", "']'");
-                parser_take(parser);
-            }
-            parser_accept(parser, LEXER_EXPRESSION, TOKEN_COMMA);
-        }
+    while (!parser_failed(parser) && accept_name_below(parser, "catch")) {
+        const char *types = parser_catch_types(parser);
+        struct node *body = parser_body(parser);
+        body->type = types;
+        parser_add(parser, catches, body);
     }
-    parser_add(parser, node, catches ? parser_body(parser) : empty_statements(parser));
-    bool finally = accept_name_below(parser, "finally");
+    const bool finally = accept_name_below(parser, "finally");
     parser_add(parser, node, finally ? parser_body(parser) : empty_statements(parser));
-    if (!catches && !finally)
+    for (u32 i = 0; i < catches->count; i++)
+        parser_add(parser, node, catches->child[i]);
+    if (!catches->count && !finally)
         parser_unexpected(parser, LEXER_EXPRESSION, "MissingCatchOrFinally", "'catch' or 'finally'");
 }
 
@@ -374,6 +393,7 @@ static const struct {
     {"function", NODE_FUNCTION, parser_function},
     {"throw", NODE_THROW, parser_tail},
     {"return", NODE_RETURN, parser_tail},
+    {"exit", NODE_EXIT, parser_tail},
     {"break", NODE_BREAK, NULL},
     {"continue", NODE_CONTINUE, NULL},
 };
@@ -413,7 +433,7 @@ struct node *parser_statement(struct parser *parser)
 static bool ends_itself(const struct node *node)
 {
     return node->kind >= NODE_IF && node->kind <= NODE_FUNCTION && node->kind != NODE_THROW &&
-           node->kind != NODE_RETURN && node->kind != NODE_BREAK && node->kind != NODE_CONTINUE &&
+           node->kind != NODE_RETURN && node->kind != NODE_EXIT && node->kind != NODE_BREAK && node->kind != NODE_CONTINUE &&
            node->kind != NODE_DO;
 }
 
@@ -484,6 +504,7 @@ struct syntax *syntax_parse(const char *name, const char *text, struct syntax_er
     syntax->literals = value_array();
     parser.syntax = parser.lexer.syntax = syntax;
     parser.lexer.text = syntax->text;
+    syntax->parameters = parser_param(&parser);
     syntax->root = parser_statements(&parser, TOKEN_END);
     if (!parser_failed(&parser))
         return syntax;

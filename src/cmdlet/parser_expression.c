@@ -92,14 +92,30 @@ static const char *parser_type(struct parser *parser)
     return syntax_text(parser->syntax, text, bytes);
 }
 
+static struct node *parser_member_name(struct parser *parser);
+static struct node *parser_call(struct parser *parser, struct node *member);
+
+// [type]::Name, [type]::Name(...): a member of the type itself, which `prefix` says.
+static struct node *parser_static(struct parser *parser, struct node *type)
+{
+    struct node *member = parser_node(parser, NODE_MEMBER, type->start);
+    parser_jump(parser, parser->before + 2);
+    type->prefix = true;
+    parser_add(parser, member, type);
+    parser_add(parser, member, parser_member_name(parser));
+    member = parser_end(parser, member);
+    if (*parser_adjacent(parser) == '(')
+        member = parser_call(parser, member);
+    return parser_postfix(parser, member);
+}
+
 static struct node *parser_cast(struct parser *parser)
 {
     struct node *node = parser_node(parser, NODE_TYPE, parser->token.start);
     node->type = parser_type(parser);
     const char *next = parser_adjacent(parser);
     if (next[0] == ':' && next[1] == ':')
-        lexer_fail(&parser->lexer, "StaticMember", parser->before, parser->before + 2,
-                   "Types have no members here: '::' cannot stand behind [%s].", node->type);
+        return parser_static(parser, parser_end(parser, node));
     next = parser_look(parser);
     if (*next && (strchr("$(@[{'\"", *next) || (*next >= '0' && *next <= '9') || lexer_double_quote(next) ||
                   lexer_single_quote(next) || (lexer_dash(next) && next == parser_adjacent(parser)))) {
@@ -335,18 +351,79 @@ static bool at_param(struct parser *parser)
     return !strncasecmp(text, "param", 5) && !lexer_name_part(text[5]);
 }
 
+struct node *parser_param(struct parser *parser)
+{
+    while (lexer_line_end(parser_look(parser)))
+        parser_skip_lines(parser);
+    if (!strncasecmp(parser_look(parser), "[CmdletBinding(", 15)) {
+        struct node ignored = {0};
+        parser_attribute(parser, &ignored);
+    }
+    if (!at_param(parser))
+        return NULL;
+    struct node *parameters = parser_node(parser, NODE_BLOCK, parser->before);
+    parser_jump(parser, (u32)(parser_look(parser) - parser->lexer.text) + 5);
+    struct node *block = parser_node(parser, NODE_BLOCK, parser->before);
+    if (parser_expect(parser, TOKEN_OPEN, "MissingOpenParenthesis", "'('"))
+        parser_parameters(parser, block);
+    parser_add(parser, parameters, parser_node(parser, NODE_STATEMENTS, parser->before)); // as in any block
+    for (u32 i = 0; i < block->count; i++)
+        parser_add(parser, parameters, block->child[i]);
+    return parser_end(parser, parameters);
+}
+
+// begin { }, process { }, end { } in a block: what happens before, at and after the pipeline's objects.
+static bool at_part(struct parser *parser, unsigned *part)
+{
+    static const char *const names[SYNTAX_PARTS] = {"begin", "process", "end"};
+    while (lexer_line_end(parser_look(parser)))
+        parser_skip_lines(parser);
+    const char *text = parser_look(parser);
+    for (unsigned i = 0; i < SYNTAX_PARTS; i++) {
+        const size_t length = strlen(names[i]);
+        const char *after = text + length;
+        if (strncasecmp(text, names[i], length))
+            continue;
+        while (*after == ' ' || *after == '\t' || *after == '\r' || *after == '\n')
+            after++;
+        if (*after != '{')
+            continue;
+        if (part) {
+            *part = i;
+            parser_jump(parser, (u32)(text + length - parser->lexer.text));
+        }
+        return true;
+    }
+    return false;
+}
+
+static struct node *parser_parts(struct parser *parser, struct node *block)
+{
+    struct node *parts = parser_node(parser, NODE_STATEMENTS, parser->before);
+    unsigned part;
+    block->prefix = true;
+    for (unsigned i = 0; i < SYNTAX_PARTS; i++)
+        parser_add(parser, parts, parser_node(parser, NODE_STATEMENTS, parser->before));
+    while (!parser_failed(parser) && at_part(parser, &part)) {
+        parser_skip_lines(parser);
+        if (parser_expect(parser, TOKEN_OPEN_BRACE, "MissingStatementBlock", "a block { }"))
+            parts->child[part] = parser_statements(parser, TOKEN_CLOSE_BRACE);
+        if (parts->child[part]->depth >= parts->depth)
+            parts->depth = parts->child[part]->depth + 1;
+    }
+    parser_skip_lines(parser);
+    parser_expect(parser, TOKEN_CLOSE_BRACE, "MissingEndCurlyBrace", "begin, process, end or '}'");
+    return parser_end(parser, parts);
+}
+
 struct node *parser_block(struct parser *parser)
 {
     struct node *block = parser_node(parser, NODE_BLOCK, parser->token.start);
-    struct node *parameters = parser_node(parser, NODE_BLOCK, parser->token.start);
     parser_take(parser);
-    if (at_param(parser)) {
-        parser_jump(parser, (u32)(parser_look(parser) - parser->lexer.text) + 5);
-        if (parser_expect(parser, TOKEN_OPEN, "MissingOpenParenthesis", "'('"))
-            parser_parameters(parser, parameters);
-    }
-    parser_add(parser, block, parser_statements(parser, TOKEN_CLOSE_BRACE));
-    for (u32 i = 0; i < parameters->count; i++)
+    struct node *parameters = parser_param(parser);
+    parser_add(parser, block, at_part(parser, NULL) ? parser_parts(parser, block)
+                                                    : parser_statements(parser, TOKEN_CLOSE_BRACE));
+    for (u32 i = 1; parameters && i < parameters->count; i++)
         parser_add(parser, block, parameters->child[i]);
     return parser_end(parser, block);
 }

@@ -112,6 +112,12 @@ static void function_defaults(struct session *session, const struct node *block)
     }
 }
 
+void pipeline_parameters(struct session *session, const struct node *block, const struct argument *arguments, size_t count)
+{
+    function_bind(session, block, arguments, count);
+    function_defaults(session, block);
+}
+
 void pipeline_call(struct session *session, struct syntax *syntax, const struct node *block, const struct argument *arguments,
                    size_t count, struct value *input, const struct sink *sink)
 {
@@ -127,7 +133,10 @@ void pipeline_call(struct session *session, struct syntax *syntax, const struct 
     value_put(scope.variables, "input", input ? value_ref(input) : value_array());
     session->syntax = syntax_ref(syntax);
     function_defaults(session, block);
-    eval_statements(session, block->child[0], sink);
+    if (block->prefix)
+        eval_parts(session, block->child[0], input, sink);
+    else
+        eval_statements(session, block->child[0], sink);
     if (session->flow == FLOW_RETURN)
         session->flow = FLOW_ON;
     session->syntax = outer;

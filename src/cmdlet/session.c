@@ -30,6 +30,7 @@ struct session *session_create(const struct session_config *config)
     variable_put(session->scope, "ConfirmPreference", value_string("High"));
     variable_put(session->scope, "WhatIfPreference", value_bool(false));
     variable_put(session->scope, "Error", value_array());
+    variable_put(session->scope, "LASTEXITCODE", value_int(0)); // no programs are run here
     variable_put(session->scope, "PWD", value_string(session->config.directory));
     const char *home = config->environment ? config->environment(config->context, "HOME") : NULL;
     variable_put(session->scope, "HOME", value_string(home ? home : "/"));
@@ -319,11 +320,19 @@ static void emit_put(void *context, struct value *object)
     value_unref(object);
 }
 
+// `exit` says its status; otherwise whether there was an error.
+static int session_status(const struct session *session)
+{
+    return session->exited ? session->exit_status : session->failed;
+}
+
+bool session_exited(const struct session *session) { return session->exited; }
+
 static void session_begin(struct session *session)
 {
     atomic_store(&session->cancelled, false);
     session->flow = FLOW_ON;
-    session->failed = session->ends = false;
+    session->failed = session->ends = session->exited = false;
     session->steps = 0;
     session->tries = session->depth = session->calls = 0;
     session->yes_to_all = session->no_to_all = false;
@@ -337,7 +346,7 @@ static void session_settle(struct session *session)
     if (session->flow == FLOW_THROW)
         session_report(session, thrown);
     value_unref(thrown);
-    if (session->flow == FLOW_HALT)
+    if (session->flow == FLOW_HALT && !session->exited)
         session->failed = true;
     session->flow = FLOW_ON;
     if (session->config.emit_end)
@@ -371,6 +380,7 @@ static void left_error(void *context, const struct cmdlet_error *error)
 
 int session_finish(struct session *session)
 {
+
     session_begin(session);
     unsigned left = 0;
     for (struct job *job; (job = session->jobs);) {
@@ -386,7 +396,7 @@ int session_finish(struct session *session)
         left_warning(&(struct left){session, NULL}, text);
         free(text);
     }
-    return session->failed;
+    return session_status(session);
 }
 
 static void session_syntax_error(struct session *session, const char *name, const char *text,
@@ -405,29 +415,6 @@ static void session_syntax_error(struct session *session, const char *name, cons
     session->syntax = outer;
 }
 
-int session_run(struct session *session, const char *name, const char *text)
-{
-    struct syntax_error error;
-    struct syntax *syntax = syntax_parse(name, text, &error);
-    session_begin(session);
-    if (!syntax) {
-        session_syntax_error(session, name, text, &error);
-        return 1;
-    }
-    const struct sink sink = {.put = emit_put, .context = session, .emits = true};
-    session->syntax = syntax;
-    for (u32 i = 0; i < syntax->root->count && session->flow == FLOW_ON; i++) {
-        eval_statement(session, syntax->root->child[i], &sink);
-        if (session->flow == FLOW_THROW && session->ends)
-            break;
-        if (session->flow == FLOW_THROW || session->flow == FLOW_ON)
-            session_settle(session);
-    }
-    session_settle(session);
-    session->syntax = NULL;
-    syntax_unref(syntax);
-    return session->failed;
-}
 
 bool session_incomplete(const char *text)
 {
@@ -532,5 +519,67 @@ int session_run_words(struct session *session, int count, const char *const *wor
     free(line);
     free(arguments);
     free(rooms);
-    return session->failed;
+    return session_status(session);
+}
+
+// Scripts: the words behind a script's name are its parameters, as param( ) at its beginning has them, and $args.
+static void session_arguments(struct session *session, const struct syntax *syntax, int count, const char *const *words)
+{
+    struct node none = {.kind = NODE_BLOCK, .count = 1};
+    const struct node *block = syntax->parameters ? syntax->parameters : &none;
+    if (!syntax->parameters && !count)
+        return;
+    struct argument *arguments = value_allocate(((size_t)count + 1) * sizeof *arguments);
+    char **rooms = value_allocate(((size_t)count + 1) * sizeof *rooms);
+    for (int i = 0; i < count; i++)
+        word_argument(&arguments[i], words[i], &rooms[i]);
+    pipeline_parameters(session, block, arguments, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        value_unref(arguments[i].value);
+        free(rooms[i]);
+    }
+    free(arguments);
+    free(rooms);
+}
+
+static int session_run_with(struct session *session, const char *name, const char *text, int count,
+                            const char *const *words)
+{
+    struct syntax_error error;
+    struct syntax *syntax = syntax_parse(name, text, &error);
+    session_begin(session);
+    if (!syntax) {
+        session_syntax_error(session, name, text, &error);
+        return 1;
+    }
+    const struct sink sink = {.put = emit_put, .context = session, .emits = true};
+    session->syntax = syntax;
+    struct scope scope;
+    const bool scoped = syntax->parameters || count; // a script's parameters are its own
+    if (scoped)
+        scope_enter(session, &scope);
+    session_arguments(session, syntax, count, words);
+    for (u32 i = 0; i < syntax->root->count && session->flow == FLOW_ON; i++) {
+        eval_statement(session, syntax->root->child[i], &sink);
+        if (session->flow == FLOW_THROW && session->ends)
+            break;
+        if (session->flow == FLOW_THROW || session->flow == FLOW_ON)
+            session_settle(session);
+    }
+    session_settle(session);
+    if (scoped)
+        scope_leave(session, &scope);
+    session->syntax = NULL;
+    syntax_unref(syntax);
+    return session_status(session);
+}
+
+int session_run(struct session *session, const char *name, const char *text)
+{
+    return session_run_with(session, name, text, 0, NULL);
+}
+
+int session_run_script(struct session *session, const char *name, const char *text, int count, const char *const *words)
+{
+    return session_run_with(session, name, text, count, words);
 }

@@ -75,8 +75,11 @@ struct session_config {
 struct session *session_create(const struct session_config *config); // copied; its strings, too
 void session_destroy(struct session *session);                       // NULL is allowed
 
-// Runs a script. `name` is what errors call it, NULL at a prompt. 0, or 1 if an error was reported.
+// Runs a script. `name` is what errors call it, NULL at a prompt. 0, or 1 if an error was reported; what `exit` says.
 int session_run(struct session *session, const char *name, const char *text);
+// The same with the words behind the script's name, for its param( ) and $args.
+int session_run_script(struct session *session, const char *name, const char *text, int count, const char *const *words);
+bool session_exited(const struct session *session); // whether the last run said `exit`
 // `nidus CMDLET ARGS...`: words that a shell has split already. A leading dash names a parameter; literals ($true, 4GB)
 // and lists (a,b) are read; nothing else in a word means anything. 0, or 1 if an error was reported.
 int session_run_words(struct session *session, int count, const char *const *words);

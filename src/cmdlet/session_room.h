@@ -25,7 +25,7 @@ enum flow {
     FLOW_RETURN,
     FLOW_THROW,  // `thrown`
     FLOW_ENOUGH, // the pipeline's stage `enough` wants no more objects
-    FLOW_HALT,   // Ctrl-C, or the step limit
+    FLOW_HALT,   // Ctrl-C, or the step limit; `exited`: `exit`
 };
 
 // Where objects go; takes them over.
@@ -63,6 +63,8 @@ struct session {
     struct value *thrown; // an ErrorRecord
     bool ends;            // the thrown error ends the script, not just its statement
     bool failed;          // an error was reported
+    bool exited;          // the script said `exit`
+    int exit_status;      // with this
     bool succeeded;       // $?
     const struct stage *enough;
     unsigned tries; // try blocks around
@@ -109,6 +111,8 @@ struct sink eval_collector(struct value *array);
 struct value *eval_unwrap(struct value *array); // null, the one item, or the array; takes the array over
 // Runs a block in the scope that is current. `item`: $_, or NULL.
 void eval_block(struct session *session, const struct block *block, struct value *item, const struct sink *sink);
+// A block's begin, process and end: process once an object of `input`, or once if that is NULL.
+void eval_parts(struct session *session, const struct node *parts, struct value *input, const struct sink *sink);
 // Bounds depth and bytes of a new container; takes it over, gives it back, or NULL with an error.
 struct value *eval_bounded(struct session *session, const struct node *node, struct value *value);
 char *eval_text(struct session *session, struct value *value); // as "$value" reads
@@ -127,6 +131,10 @@ struct value *member_call(struct session *session, const struct node *node, stru
                           struct value **arguments, size_t count);
 struct value *member_index(struct session *session, const struct node *node, struct value *target, struct value *index);
 
+// static.c: [type]::name, [type]::name(arguments).
+struct value *static_member(struct session *session, const struct node *node, const char *type, const char *name,
+                            struct value **arguments, size_t count, bool call);
+
 // pipeline.c
 void pipeline_run(struct session *session, const struct node *node, const struct sink *sink);
 void pipeline_words(struct session *session, const char *name, const struct argument *arguments, size_t count,
@@ -134,5 +142,7 @@ void pipeline_words(struct session *session, const char *name, const struct argu
 // Calls a function's or a block's body with arguments.
 void pipeline_call(struct session *session, struct syntax *syntax, const struct node *block, const struct argument *arguments,
                    size_t count, struct value *input, const struct sink *sink);
+// Sets the parameters of param( ) or a function in the scope that is current.
+void pipeline_parameters(struct session *session, const struct node *block, const struct argument *arguments, size_t count);
 const struct function *function_find(const struct session *session, const char *name);
 void function_set(struct session *session, const char *name, struct syntax *syntax, const struct node *block);

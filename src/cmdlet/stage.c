@@ -433,6 +433,8 @@ static void stage_put_to(void *context, struct value *object) { stage_put(contex
 static void stage_call(struct stage *stage)
 {
     struct sink sink = {.put = stage_put_to, .context = stage};
+    if (stage->piped && !stage->input)
+        stage->input = value_array(); // no objects came, which is not the same as being no pipeline's
     pipeline_call(stage->session, stage->syntax, stage->block, stage->arguments, stage->argument_count, stage->input, &sink);
 }
 

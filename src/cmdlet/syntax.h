@@ -10,7 +10,7 @@
 #include "cmdlet/value.h"
 
 // A script is foreign: it may not be longer, and its tree not higher, so that whoever walks it can recurse.
-enum { SYNTAX_BYTES = 1 << 20, SYNTAX_DEPTH = 500 };
+enum { SYNTAX_BYTES = 1 << 20, SYNTAX_DEPTH = 500, SYNTAX_PARTS = 3 };
 
 enum node_kind {
     NODE_LITERAL,       // `value`; a bare word that reads as a number has its spelling in `text`
@@ -22,12 +22,12 @@ enum node_kind {
     NODE_GROUP,         // ( statement )
     NODE_SUBEXPRESSION, // $( statements )
     NODE_MAP,           // @{ }: keys and values by turns
-    NODE_BLOCK,         // { }: statements, then NODE_PARAMETER...
+    NODE_BLOCK,         // { }: statements, then NODE_PARAMETER...; `prefix`: the statements are begin's, process's, end's
     NODE_PARAMETER,     // of a function: `text` its name, the default if it has one; `type` its type
     NODE_MEMBER,        // target, name
     NODE_CALL,          // target, name, arguments...
     NODE_INDEX,         // target, index
-    NODE_TYPE,          // [int] by itself: `type`
+    NODE_TYPE,          // [int] by itself: `type`; `prefix`: [int]:: before a member's name
     NODE_CAST,          // `type`, operand
     NODE_UNARY,         // operator, operand
     NODE_BINARY,        // operator, left, right
@@ -44,9 +44,10 @@ enum node_kind {
     NODE_FOR,           // start, condition, step, body; the first three may be empty NODE_STATEMENTS
     NODE_FOREACH,       // variable, list, body
     NODE_SWITCH,        // value, then condition and body by turns; a NODE_BLOCK condition is asked; `text` "default"
-    NODE_TRY,           // body, catch or empty, finally or empty; `op` OPERATOR_ADD: has a catch
+    NODE_TRY,           // body, finally or empty, then the catches: `type` the types with blanks between, NULL: all
     NODE_THROW,         // what, if anything
     NODE_RETURN,        // what, if anything
+    NODE_EXIT,          // the status, if any
     NODE_BREAK,
     NODE_CONTINUE,
     NODE_FUNCTION,      // `text`: name; NODE_BLOCK
@@ -87,6 +88,7 @@ struct syntax {
     char *name; // NULL: typed at a prompt
     char *text;
     struct node *root; // NODE_STATEMENTS
+    struct node *parameters; // NODE_BLOCK: those of param( ) at the script's beginning; NULL: none
     struct syntax_chunk *chunks;
     struct value *literals; // an array: what the nodes' `value` borrow from
 };

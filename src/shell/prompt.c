@@ -11,6 +11,7 @@
 struct prompt {
     struct shell *shell;
     struct text pending; // the lines of a command that is not whole yet
+    int status; // of the last command
 };
 
 static void offer_objects(void *context, const char *class, struct completions *to)
@@ -87,7 +88,8 @@ static bool prompt_line(struct prompt *prompt, struct editor *editor)
     bool leave = is_exit(text);
     if (!leave) {
         shell_resized(prompt->shell);
-        session_run(prompt->shell->session, NULL, text);
+        prompt->status = session_run(prompt->shell->session, NULL, text);
+        leave = session_exited(prompt->shell->session);
     }
     free(text);
     return more && !leave;
@@ -105,5 +107,5 @@ int prompt_run(struct shell *shell)
     editor_close(editor);
     text_free(&prompt.pending);
     free(history);
-    return 0;
+    return session_exited(shell->session) ? prompt.status : 0;
 }

@@ -60,7 +60,8 @@ bool shell_knows(const char *word)
            is_script(word) || cmdlet_find(word) || (*word != '-' && strchr(word, '-'));
 }
 
-static int run_file(struct shell *shell, const char *path)
+// `words`: for the script's parameters.
+static int run_file(struct shell *shell, const char *path, int count, char **words)
 {
     const struct session_config *config = session_config_of(shell->session);
     struct error error;
@@ -69,7 +70,8 @@ static int run_file(struct shell *shell, const char *path)
         fprintf(stderr, "nidus: %s\n", error.text);
         return 1;
     }
-    int status = session_run(shell->session, strcmp(path, "-") ? path : NULL, text);
+    int status = session_run_script(shell->session, strcmp(path, "-") ? path : NULL, text, count,
+                                    (const char *const *)words);
     free(text);
     return status;
 }
@@ -96,13 +98,13 @@ static int usage(const char *what)
 static int run(struct shell *shell, int count, char **words)
 {
     if (!count)
-        return isatty(STDIN_FILENO) ? prompt_run(shell) : run_file(shell, "-");
+        return isatty(STDIN_FILENO) ? prompt_run(shell) : run_file(shell, "-", 0, NULL);
     if (option_is(words[0], "-Command", "-c"))
         return count > 1 ? run_text(shell, count - 1, words + 1) : usage("-Command wants a command behind it");
     if (option_is(words[0], "-File", "-f"))
-        return count == 2 ? run_file(shell, words[1]) : usage("-File wants one file behind it");
-    if (count == 1 && (is_script(words[0]) || !strcmp(words[0], "-")) && !cmdlet_find(words[0]))
-        return run_file(shell, words[0]);
+        return count > 1 ? run_file(shell, words[1], count - 2, words + 2) : usage("-File wants a file behind it");
+    if ((is_script(words[0]) || !strcmp(words[0], "-")) && !cmdlet_find(words[0]))
+        return run_file(shell, words[0], count - 1, words + 1);
     return session_run_words(shell->session, count, (const char *const *)words);
 }
 

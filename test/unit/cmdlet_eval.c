@@ -275,6 +275,103 @@ static void words_bind_as_arguments(void **state)
     fake_stop(&fake);
 }
 
+static void types_have_members(void **state)
+{
+    (void)state;
+    static const struct line lines[] = {
+        {"[int]::MaxValue; [long]::MinValue; [System.Int32]::MinValue", "2147483647\n-9223372036854775808\n-2147483648\n"},
+        {"[math]::Max(1, 2.5); [Math]::Min(3, 2); [math]::Abs(-5); [math]::Pow(2, 10)", "2.5\n2\n5\n1024\n"},
+        {"[math]::Round(2.5); [math]::Round(3.5); [math]::Round(2.567, 2); [math]::Floor(-1.5); [math]::Ceiling(1.1)",
+         "2\n4\n2.57\n-2\n2\n"},
+        {"[math]::Round(4GB / 3, 1) / 2 + 1", "715827883.65\n"},
+        {"[string]::IsNullOrEmpty(''); [string]::IsNullOrWhiteSpace(\" a \"); [string]::Join('-', (1, 2)); "
+         "\"<$([string]::Empty)>\"", "True\nFalse\n1-2\n<>\n"},
+        {"[datetime]::Now.Year; [IO.Path]::Combine('/a', 'b'); [System.IO.Path]::GetFileName('/a/b.vhdx')",
+         "2000\n/a/b\nb.vhdx\n"},
+        {"[int]::Parse('5') + 1; [Environment]::GetEnvironmentVariable('HOME')", "6\n/home/me\n"},
+        {"try { [math]::Round(1, 99) } catch { 'out' }; try { [foo]::x } catch { 'none' }; "
+         "try { [math]::Max(1) } catch { 'few' }", "out\nnone\nfew\n"},
+    };
+    check(lines, ARRAY_SIZE(lines));
+}
+
+static void blocks_have_parts(void **state)
+{
+    (void)state;
+    static const struct line lines[] = {
+        {"function f { begin { 'b' } process { $_ * 2 } end { 'e' } }; 1, 2 | f", "b\n2\n4\ne\n"},
+        {"function f($x) { process { \"$x$_\" } }; 1, 2 | f a; @() | f a", "a1\na2\n"},
+        {"function f { param($x) begin { $x } end { 'e' } }; f 5", "5\ne\n"},
+        {"1..3 | & { process { if ($_ -eq 2) { return }; $_ } end { 'e' } }", "1\n3\ne\n"},
+        {"1..3 | ForEach-Object -Begin { $s = 0 } -Process { $s += $_ } -End { $s }", "6\n"},
+    };
+    check(lines, ARRAY_SIZE(lines));
+}
+
+static void errors_are_caught_by_type(void **state)
+{
+    (void)state;
+    static const struct line lines[] = {
+        {"try { Set-VMProcessor gone -Count 1 -ErrorAction Stop } catch [a.b] { 'no' } catch [VirtualizationException] { 'hv' }", "hv\n"},
+        {"try { throw 'x' } catch [System.Exception] { \"all $_\" } catch { 'never' }", "all x\n"},
+        {"try { try { throw 'x' } catch [a.b], [c] { 'no' } finally { 'f' } } catch { \"outer $_\" }", "f\nouter x\n"},
+        {"try { Get-Nothing } catch [System.Management.Automation.CommandNotFoundException] { 'cmd' }", "cmd\n"},
+    };
+    check(lines, ARRAY_SIZE(lines));
+}
+
+static void exit_says_the_status(void **state)
+{
+    (void)state;
+    struct fake fake;
+    fake_start(&fake, 100000);
+    assert_int_equal(session_run(fake.session, NULL, "1; foreach ($i in 1..3) { if ($i -eq 2) { exit 7 }; $i }; 9"), 7);
+    assert_string_equal(fake.output, "1\n1\n");
+    assert_true(session_exited(fake.session));
+    assert_int_equal(session_run(fake.session, NULL, "function f { exit }; try { f } catch { 2 }; 3"), 0);
+    assert_int_equal(session_run(fake.session, NULL, "exit 300"), 300 & 0xff);
+    assert_int_equal(session_run(fake.session, NULL, "4; $LASTEXITCODE"), 0);
+    assert_false(session_exited(fake.session));
+    assert_null(fake.errors);
+    fake_stop(&fake);
+}
+
+static void scripts_take_parameters(void **state)
+{
+    (void)state;
+    static const char script[] = "# what it is for\n[CmdletBinding()]\nparam(\n  [Parameter(Mandatory)] [string] $Name,\n"
+                                 "  [int]$Count = 2,\n  [switch]$Fast\n)\n\"$Name $Count $Fast $($args.Count)\"\n";
+    struct fake fake;
+    fake_start(&fake, 100000);
+    const char *const words[] = {"-Name", "lab", "-Fast", "5", "more"};
+    assert_int_equal(session_run_script(fake.session, "a.ps1", script, 5, words), 0);
+    assert_string_equal(fake.output, "lab 5 True 1\n");
+    fake_clear(&fake);
+    const char *const few[] = {"web"};
+    assert_int_equal(session_run_script(fake.session, "a.ps1", script, 1, few), 0);
+    assert_string_equal(fake.output, "web 2 False 0\n");
+    fake_clear(&fake);
+    const char *const wrong[] = {"web", "many"};
+    assert_int_equal(session_run_script(fake.session, "a.ps1", script, 2, wrong), 1);
+    assert_null(fake.output);
+    fake_clear(&fake);
+    assert_int_equal(session_run_script(fake.session, "a.ps1", "$args", 2, wrong), 0);
+    assert_string_equal(fake.output, "web\nmany\n");
+    fake_stop(&fake);
+}
+
+static void consoles_by_their_window(void **state)
+{
+    (void)state;
+    struct fake fake;
+    fake_start(&fake, 100000);
+    assert_int_equal(session_run(fake.session, NULL, "vmconnect localhost lab; vmconnect lab; vmconnect.exe . 'a b'"), 0);
+    assert_string_equal(fake.requests, "Connect-VM VMName=lab\nConnect-VM VMName=lab\nConnect-VM VMName=a b\n");
+    assert_int_equal(session_run(fake.session, NULL, "vmconnect far lab"), 1);
+    assert_non_null(strstr(fake.errors, "log in at 'far'"));
+    fake_stop(&fake);
+}
+
 static void jobs_go_on_beside(void **state)
 {
     (void)state;
@@ -353,6 +450,12 @@ int main(void)
         cmocka_unit_test(incomplete_input_is_known),
         cmocka_unit_test(words_bind_as_arguments),
         cmocka_unit_test(cancel_ends_a_run),
+        cmocka_unit_test(types_have_members),
+        cmocka_unit_test(blocks_have_parts),
+        cmocka_unit_test(errors_are_caught_by_type),
+        cmocka_unit_test(exit_says_the_status),
+        cmocka_unit_test(scripts_take_parameters),
+        cmocka_unit_test(consoles_by_their_window),
         cmocka_unit_test(jobs_go_on_beside),
         cmocka_unit_test(jobs_are_refused_where_there_are_none),
     };

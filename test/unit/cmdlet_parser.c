@@ -16,7 +16,7 @@ static const char *const names[] = {
     [NODE_COMMAND] = "command", [NODE_OPTION] = "-", [NODE_REDIRECT] = ">", [NODE_PIPELINE] = "pipe",
     [NODE_STATEMENTS] = "do", [NODE_IF] = "if", [NODE_WHILE] = "while", [NODE_DO] = "dowhile", [NODE_FOR] = "for",
     [NODE_FOREACH] = "foreach", [NODE_SWITCH] = "switch", [NODE_TRY] = "try", [NODE_THROW] = "throw",
-    [NODE_RETURN] = "return", [NODE_BREAK] = "break", [NODE_CONTINUE] = "continue", [NODE_FUNCTION] = "function",
+    [NODE_RETURN] = "return", [NODE_EXIT] = "exit", [NODE_BREAK] = "break", [NODE_CONTINUE] = "continue", [NODE_FUNCTION] = "function",
 };
 
 // (kind children...), literals as their text, names behind the kind.
@@ -66,7 +66,13 @@ static void trees(void **state)
         {"| foreach", NULL},
         {"a | foreach { $_ } | ? x", "(do (pipe (command a) (command foreach (block (do $_))) (command ? x)))"},
         {"for ($i = 0; $i -lt 3; $i++) { }", "(do (for (assign $i 0) (binary $i 3) (step $i) (do)))"},
-        {"try { a } catch [x] { b } finally { c }", "(do (try (do (command a)) (do (command b)) (do (command c))))"},
+        {"try { a } catch [x] { b } finally { c }", "(do (try (do (command a)) (do (command c)) (dox (command b))))"},
+        {"try { a } catch [x.y], [z] { b } catch { c }",
+         "(do (try (do (command a)) (do) (dox.y z (command b)) (do (command c))))"},
+        {"[int]::MaxValue; [math]::Max(1, $x).Y", "(do (member (typeint) MaxValue) (member (call (typemath) Max 1 $x) Y))"},
+        {"{ process { a } begin { b } }", "(do (block (do (do (command b)) (do (command a)) (do))))"},
+        {"exit; exit 3", "(do (exit) (exit 3))"},
+        {"process; end-x", "(do (command process) (command end-x))"},
         {"a > b 2>&1 >> c", "(do (command a (>1 b) (>2) (>1 c)))"},
         {"-$x; !$x; [int]'5'; -join 1, 2; ,1", "(do (unary $x) (unary $x) (castint 5) (list (unary 1) 2) (list 1))"},
         {"\"$(a \"b\") c\"", "(do (text (sub (do (command a b)))  c))"},
@@ -108,7 +114,7 @@ static void refusals(void **state)
         {"foreach (x in y) { }", "MissingVariableNameAfterForeach", false}, {"5 = 6", "InvalidLeftHandSide", false},
         {"@{ a 1 }", "MissingEqualsInHashLiteral", false}, {"try { }", "MissingCatchOrFinally", true},
         {"$x -foo 1", "UnexpectedToken", false}, {"a <b", "RedirectionNotSupported", false},
-        {"[int]::MaxValue", "StaticMember", false}, {"a &", "BackgroundOperator", false},
+        {"[int]::", "MissingPropertyName", true}, {"{ begin { } x }", "MissingEndCurlyBrace", false}, {"a &", "BackgroundOperator", false},
         {"1 2", "UnexpectedToken", false}, {"<# a", "MissingTerminatorMultiLineComment", true},
         {"'\xff'", "InvalidEncoding", false}, {"$x[", "ExpectedExpression", true}, {"$x[1", "MissingArrayIndexExpression", true},
     };

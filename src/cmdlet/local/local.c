@@ -3,5 +3,5 @@
 
 const struct local_cmdlet *const local_cmdlets[] = {
     local_filter, local_shape, local_convert, local_write, local_state, local_netsh, local_format, local_help, local_job,
-    NULL,
+    local_connect, NULL,
 };

@@ -11,6 +11,7 @@ extern const struct local_cmdlet local_write[];   // Write-*, Out-*, Set-Content
 extern const struct local_cmdlet local_state[];   // Get-Variable, Get-Date, Get-Member, Start-Sleep, Test-Path
 extern const struct local_cmdlet local_format[];  // Format-Table, Format-List, Format-Wide, Out-Default
 extern const struct local_cmdlet local_help[];    // Get-Help, Get-Command
+extern const struct local_cmdlet local_connect[]; // vmconnect
 extern const struct local_cmdlet local_job[];     // Get-Job, Wait-Job, Receive-Job, Remove-Job
 extern const struct local_cmdlet local_netsh[];   // netsh
 

@@ -11,10 +11,17 @@ static const struct parameter parameters[] = {
     {0},
 };
 
+static const struct parameter window_parameters[] = {
+    {.name = "ServerName", .type = PARAMETER_STRING, .position = 1, .flags = PARAMETER_MANDATORY,
+     .help = "The virtual machine's host: localhost. Alone, it is the virtual machine's name."},
+    {.name = "VMName", .type = PARAMETER_STRING, .position = 2, .object = "VirtualMachine",
+     .help = "The name of the virtual machine."},
+    {0},
+};
+
 static const struct cmdlet cmdlets[] = {
     {
         .name = "Connect-VM",
-        .aliases = "vmconnect vmconnect.exe",
         .module = "Hyper-V",
         .synopsis = "Connects this terminal to the console of a running virtual machine.",
         .description = "What the console said last is shown first. Several terminals may be connected to one console: "
@@ -27,6 +34,13 @@ static const struct cmdlet cmdlets[] = {
         .examples = {{"Connect-VM lab", "Shows the console of lab."},
                      {"Start-VM lab -Passthru | Connect-VM", "Starts lab and shows its console."}},
     },
+    {.name = "vmconnect",
+     .aliases = "vmconnect.exe",
+     .module = "Hyper-V",
+     .flags = CMDLET_LOCAL,
+     .synopsis = "Connects this terminal to the console of a running virtual machine, as Connect-VM does.",
+     .parameters = window_parameters,
+     .examples = {{"vmconnect localhost lab", "Shows the console of lab."}}},
     {0},
 };
 

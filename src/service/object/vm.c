@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,7 +67,7 @@ static void vm_put_settings(struct value *object, const struct vm_record *record
     value_put(object, "AutomaticStartAction", object_text(record->start_action));
     value_put(object, "AutomaticStartDelay", value_int(record->start_delay));
     value_put(object, "AutomaticStopAction", object_text(record->stop_action));
-    value_put(object, "AutomaticCriticalErrorAction", object_text(record->critical_error_action));
+    value_put(object, "AutomaticCriticalErrorAction", value_string("None"));
     value_put(object, "AutomaticCriticalErrorActionTimeout", value_int(record->critical_error_timeout));
     value_put(object, "CheckpointType", object_text(record->checkpoint_type));
     value_put(object, "AutomaticCheckpointsEnabled", value_bool(record->automatic_checkpoints));
@@ -278,6 +279,12 @@ static bool set_needs_off(const struct call *call)
     return false;
 }
 
+static bool set_wants_pause(const struct call *call)
+{
+    return call_has(call, "AutomaticCriticalErrorActionTimeout") ||
+           strcasecmp(call_string(call, "AutomaticCriticalErrorAction", "None"), "None");
+}
+
 static const char *set_device(const struct call *call)
 {
     return call_has(call, "ProcessorCount") ? "Processor" : "Memory";
@@ -307,8 +314,6 @@ static void set_take(struct call *call, struct vm_record *draft)
     call_take_text(call, "AutomaticStartAction", &draft->start_action);
     call_take_int(call, "AutomaticStartDelay", &draft->start_delay);
     call_take_text(call, "AutomaticStopAction", &draft->stop_action);
-    call_take_text(call, "AutomaticCriticalErrorAction", &draft->critical_error_action);
-    call_take_int(call, "AutomaticCriticalErrorActionTimeout", &draft->critical_error_timeout);
     call_take_text(call, "CheckpointType", &draft->checkpoint_type);
     call_take_bool(call, "AutomaticCheckpointsEnabled", &draft->automatic_checkpoints);
     call_take_text(call, "Notes", &draft->notes);
@@ -325,6 +330,13 @@ static void set_one(struct call *call, struct vm *vm)
         call_refuse(call, draft, set_device(call), REFUSE_STATE,
                     "The operation cannot be performed while the virtual machine is in its current state (%s). Turn it "
                     "off first: Stop-VM.", vm_state_name(state));
+        call_cancel(call, vm, draft);
+        return;
+    }
+    if (set_wants_pause(call)) {
+        call_refuse(call, draft, NULL, REFUSE_UNSUPPORTED,
+                    "A virtual machine whose disk cannot be written is not paused here: its guest gets the error. "
+                    "-AutomaticCriticalErrorAction None says so.");
         call_cancel(call, vm, draft);
         return;
     }
