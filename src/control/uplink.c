@@ -24,6 +24,7 @@ static const struct field uplink_fields[] = {
     {"address", FIELD_TEXT, UPLINK(address), 0, CONTROL_ADDRESS, false, NULL},
     {"bits", FIELD_UNSIGNED, UPLINK(bits), 0, 32, false, NULL},
     {"nat", FIELD_BOOL, UPLINK(nat), 0, 0, false, NULL},
+    {"external", FIELD_TEXT, UPLINK(external), 0, CONTROL_ADDRESS, false, NULL},
     {"dhcp_first", FIELD_TEXT, UPLINK(dhcp_first), 0, CONTROL_ADDRESS, false, NULL},
     {"dhcp_last", FIELD_TEXT, UPLINK(dhcp_last), 0, CONTROL_ADDRESS, false, NULL},
     {"dhcp_servers", FIELD_TEXT, UPLINK(dhcp_servers), 0, sizeof((struct control_uplink *)0)->dhcp_servers - 1, false,
@@ -93,6 +94,7 @@ int control_uplink_read(struct control_uplink *uplink, const json_t *json, struc
     if (fields_read(uplink_fields, ARRAY_SIZE(uplink_fields), "uplink", json, uplink, error) ||
         fields_only(uplink_fields, ARRAY_SIZE(uplink_fields), lists, "uplink", json, error) ||
         uplink_check_address("address", uplink->address, error) ||
+        uplink_check_address("external", uplink->external, error) ||
         uplink_check_address("dhcp_first", uplink->dhcp_first, error) ||
         uplink_check_address("dhcp_last", uplink->dhcp_last, error) ||
         uplink_check_address("name_server", uplink->name_server, error))

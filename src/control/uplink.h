@@ -35,6 +35,7 @@ struct control_uplink {
     char address[CONTROL_ADDRESS + 1]; // its IPv4 address; "": none, so nobody is there
     unsigned bits;                     // of its network
     bool nat;                          // USER: what is behind the host is reachable, too
+    char external[CONTROL_ADDRESS + 1]; // USER: the host's address that connections leave by; "": whichever
     // DHCP: on if `dhcp_first` is not "". Name servers come with blanks between.
     char dhcp_first[CONTROL_ADDRESS + 1], dhcp_last[CONTROL_ADDRESS + 1];
     char dhcp_servers[80];

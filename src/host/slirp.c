@@ -42,6 +42,7 @@ struct slirp_port {
     Slirp *slirp;
     bool on_switch;             // `config` is set
     struct slirp_config config;
+    struct sockaddr_in outbound;
     struct slirp_frame backlog[SLIRP_BACKLOG]; // a ring
     unsigned backlog_first, backlog_count;
     bool waiting;         // its sockets are in the set the thread sleeps on
@@ -299,7 +300,7 @@ static void slirp_own_network(SlirpConfig *config)
 }
 
 // DHCP on a switch is answered before it gets here (dhcp_port.h).
-static void slirp_switch_network(SlirpConfig *config, const struct slirp_config *ours)
+static void slirp_switch_network(SlirpConfig *config, const struct slirp_config *ours, struct sockaddr_in *outbound)
 {
     const u32 mask = ours->bits ? UINT32_MAX << (32 - ours->bits) : 0;
     config->version = 4;
@@ -309,6 +310,8 @@ static void slirp_switch_network(SlirpConfig *config, const struct slirp_config 
     config->vnetwork.s_addr = ours->router.s_addr & config->vnetmask.s_addr;
     config->vhost = ours->router;
     config->vnameserver = ours->name_server;
+    *outbound = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = ours->external};
+    config->outbound_addr = ours->external.s_addr ? outbound : NULL;
 }
 
 struct network_port *slirp_open(const struct slirp_config *ours, struct error *error)
@@ -322,7 +325,7 @@ struct network_port *slirp_open(const struct slirp_config *ours, struct error *e
     if (ours) {
         slirp->on_switch = true;
         slirp->config = *ours;
-        slirp_switch_network(&config, ours);
+        slirp_switch_network(&config, ours, &slirp->outbound); // libslirp keeps the pointer
     } else {
         slirp_own_network(&config);
     }

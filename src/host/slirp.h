@@ -13,6 +13,7 @@ struct slirp_config {
     struct in_addr router;
     u8 bits;                    // of its network
     struct in_addr name_server; // in the network: answered with the host's name servers; 0: none
+    struct in_addr external;    // the host's address that connections leave by; 0: whichever
     bool host_only;             // nothing is behind the router
 };
 

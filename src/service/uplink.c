@@ -182,6 +182,30 @@ static bool records_translates(const struct records *records, const struct netwo
 
 // --- What a switch's process is told ---------------------------------------------------------------------------------
 
+bool uplink_external(const struct prefix *prefix, char address[CONTROL_ADDRESS + 1])
+{
+    struct link_address *addresses;
+    const int count = link_addresses(&addresses, NULL);
+    bool found = false;
+    for (int i = 0; i < count && !found; i++) {
+        found = !addresses[i].address.ipv6 && prefix_contains(prefix, &addresses[i].address);
+        if (found)
+            snprintf(address, CONTROL_ADDRESS + 1, "%u.%u.%u.%u", addresses[i].address.bytes[0],
+                     addresses[i].address.bytes[1], addresses[i].address.bytes[2], addresses[i].address.bytes[3]);
+    }
+    free(addresses);
+    return found;
+}
+
+// The same of a NAT's record; "": whatever address the host takes.
+static void nat_external(const struct network_nat *nat, char address[CONTROL_ADDRESS + 1])
+{
+    struct prefix prefix;
+    address[0] = 0;
+    if (nat && nat->external_prefix && prefix_read(&prefix, nat->external_prefix, NULL) == 0)
+        uplink_external(&prefix, address);
+}
+
 static u32 address_number(const char *text)
 {
     struct prefix prefix;
@@ -260,6 +284,7 @@ static void plan_internal(struct service *service, const struct network_switch *
     } else if (address) {
         const struct network_nat *nat = records_nat_of(records, address);
         config->kind = CONTROL_UPLINK_USER;
+        nat_external(nat, config->external);
         if (nat)
             plan_mappings(config, records, nat);
     }
@@ -413,6 +438,7 @@ static void kernel_network(struct service *service, const struct records *record
     uplink_interface(service, network->id, to->interface);
     if (!address)
         return;
+    nat_external(records_nat_of(records, address), to->external);
     address_network(address, &prefix);
     prefix_write(&prefix, to->prefix);
 }

@@ -58,3 +58,6 @@ void uplink_remove(struct service *service, const char *switch_id);
 
 // Whether a network is in use on one of the host's own adapters; `owner` gets its name.
 bool uplink_is_taken(struct service *service, const struct prefix *network, char *owner, size_t bytes);
+
+// The address of this host's own that a NAT with this external prefix has outside; false: none of its adapters has one.
+bool uplink_external(const struct prefix *prefix, char address[CONTROL_ADDRESS + 1]);

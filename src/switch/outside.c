@@ -81,6 +81,7 @@ static struct network_port *outside_open_user(struct outside *outside, struct er
     struct slirp_config slirp = {.router = outside_address(config->address),
                                  .bits = (u8)config->bits,
                                  .name_server = outside_address(config->name_server),
+                                 .external = outside_address(config->external),
                                  .host_only = !config->nat};
     memcpy(slirp.mac, config->mac, sizeof slirp.mac);
     outside->slirp = slirp_open(&slirp, error);
@@ -180,7 +181,8 @@ int outside_change(struct outside *outside, struct control_uplink *config, struc
         return 0;
     if (outside->slirp &&
         (memcmp(config->mac, old->mac, sizeof old->mac) || strcmp(config->address, old->address) ||
-         config->bits != old->bits || config->nat != old->nat || strcmp(config->name_server, old->name_server)))
+         config->bits != old->bits || config->nat != old->nat || strcmp(config->name_server, old->name_server) ||
+         strcmp(config->external, old->external)))
         return 0;
     if (outside->slirp) {
         if (outside_forward_all(outside, config, old, error) < 0)

@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 #include "control/message.h"
+#include "control/uplink.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +26,24 @@ static void fuzz_config(const char *text, size_t bytes)
     free(written);
 }
 
+static void fuzz_uplink(const json_t *json)
+{
+    struct control_uplink uplink;
+    struct control_session *sessions;
+    struct error error;
+    unsigned count;
+    if (control_sessions_read(&sessions, &count, json_object_get(json, "sessions"), &error) == 0)
+        free(sessions);
+    if (control_uplink_read(&uplink, json, &error))
+        return;
+    json_t *written = control_uplink_write(&uplink);
+    control_uplink_free(&uplink);
+    if (!written || control_uplink_read(&uplink, written, &error))
+        abort();
+    control_uplink_free(&uplink);
+    json_decref(written);
+}
+
 static void fuzz_messages(const uint8_t *data, size_t size)
 {
     static struct message_reader reader;
@@ -41,6 +60,7 @@ static void fuzz_messages(const uint8_t *data, size_t size)
     while (message_fill(&reader, ends[0]) > 0)
         while (!message_next(&reader, &message, &error) && message) {
             control_status_read(&status, message, &error);
+            fuzz_uplink(message);
             json_decref(message);
         }
     close(ends[0]);

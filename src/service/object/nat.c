@@ -207,7 +207,7 @@ static bool nat_prefix(struct call *call, const char *parameter, struct prefix *
 static void nat_new(struct call *call)
 {
     struct prefix internal, external;
-    char internal_text[PREFIX_TEXT] = "", external_text[PREFIX_TEXT] = "";
+    char internal_text[PREFIX_TEXT] = "", external_text[PREFIX_TEXT] = "", address[CONTROL_ADDRESS + 1];
     const bool has_internal = call_has(call, "InternalIPInterfaceAddressPrefix");
     const bool has_external = call_has(call, "ExternalIPInterfaceAddressPrefix");
     struct error error;
@@ -227,6 +227,9 @@ static void nat_new(struct call *call)
         nat_impossible(&conflict);
     if (has_internal && !*conflict.reason)
         network_addresses(call->service, nat_against_default, &conflict, NULL);
+    if (has_external && !*conflict.reason && !uplink_external(&external, address))
+        snprintf(conflict.reason, sizeof conflict.reason,
+                 "-ExternalIPInterfaceAddressPrefix: none of this host's adapters has an address in %s.", external_text);
     if (!has_internal && !has_external)
         snprintf(conflict.reason, sizeof conflict.reason,
                  "Name the network: -InternalIPInterfaceAddressPrefix 192.168.100.0/24");
@@ -364,8 +367,14 @@ static void mapping_check(struct call *call, const struct network_mapping *mappi
              !prefix_contains(&internal, &one))
         error_set(reason, "%s does not lie in %s, the network behind NAT '%s'.", mapping->internal_address,
                   nat->internal_prefix, nat->name);
+    else if (one.ipv6)
+        error_set(reason, "'%s': a NAT is for IPv4 networks.", mapping->internal_address);
     else if (mapping->external_port < 1 || mapping->internal_port < 1)
         error_set(reason, "Ports are 1 to 65535.");
+    else if (mapping->remote_prefix && prefix_read(&one, mapping->remote_prefix, reason) == 0 && one.bits &&
+             !uplink_is_kernel(call->service))
+        error_set(reason, "-RemoteExternalIPAddressPrefix: only the kernel's NAT can hold others off, and this host's "
+                          "network backend is User (Get-VMHost).");
 }
 
 static void mapping_add(struct call *call)
