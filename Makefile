@@ -21,7 +21,10 @@ CPPFLAGS += -Isrc -D_GNU_SOURCE -isystem /usr/include/libnl3
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -pthread -fno-strict-aliasing -fno-omit-frame-pointer \
   -Wall -Wextra -Wshadow -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wpointer-arith -Werror
-LDLIBS += -lZydis -lslirp -lseccomp -ljansson -lpcre2-8 -levent_core -levent_extra -levent_openssl -lssl -lcrypto -lsqlite3 -lnl-route-3 -lnl-3 -lm -pthread
+# Loaded when nidus first needs them (src/base/lazy.h), but by tests and sanitizers as usual.
+LAZY := Zydis slirp seccomp pcre2-8 event_core event_extra event_openssl ssl crypto sqlite3 nl-route-3 nl-3
+ALWAYS := -ljansson -lm -pthread
+LDLIBS += $(LAZY:%=-l%) $(ALWAYS)
 ifneq ($(SAN),)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined
@@ -117,9 +120,18 @@ guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(GUEST)/idle.elf $(TAP)
 	@tools/guest-kernel $(GUEST)
 	@tools/initramfs $(BUILD)/nidus $(GUEST)
 
+ifeq ($(SAN),)
+$(BUILD)/lazy.S: $(OBJECTS) tools/lazy-stubs
+	$(Q)tools/lazy-stubs $(CC) $@ $(LAZY) -- $(OBJECTS)
+
+$(BUILD)/nidus: $(OBJECTS) $(BUILD)/lazy.S
+	$(call say,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(ALWAYS)
+else
 $(BUILD)/nidus: $(OBJECTS)
 	$(call say,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+endif
 
 # The guest's vector registers stay in the host's while the soft engine's C runs, so its C must not touch them.
 $(BUILD)/src/engine/soft/%.c.o: CFLAGS += -mgeneral-regs-only -mfsgsbase

@@ -46,6 +46,8 @@ start32:
     addl $2, %esi
     cmpl $pic_words_end, %esi
     jb 2b
+    movb $0x30, %al                    # the PIT's channel 0 waits for a count, and does not tick
+    outb %al, $0x43
     movl $0x1ff, SVR
     movl $EXTINT, LINT0
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/guest_agent.h"
+#include "base/lazy.h"
 #include "base/types.h"
 #include "base/version.h"
 #include "service/daemon.h"
@@ -17,19 +18,20 @@ struct command {
     const char *name;
     const char *summary;
     int (*main)(int argc, char **argv); // argv[0] is the command's name
+    bool loads;                         // needs the libraries, and before it gives up the right to look for them
 };
 
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
 static const struct command commands[] = {
-    {"run", "run one VM in this terminal; its exit status is the command's", run_main},
-    {"daemon", "keep the records of VMs and carry out cmdlets", daemon_main},
-    {"worker", "one VM for the service, which starts it", worker_main},
-    {"switch", "one virtual switch for the service, which starts it", switch_main},
-    {"guest-agent", "inside a VM: answers its host's questions, and shuts down when it asks", guest_agent_main},
-    {"--help", "print this and end", command_help},
-    {"--version", "print the version and end", command_version},
+    {"run", "run one VM in this terminal; its exit status is the command's", run_main, true},
+    {"daemon", "keep the records of VMs and carry out cmdlets", daemon_main, true},
+    {"worker", "one VM for the service, which starts it", worker_main, true},
+    {"switch", "one virtual switch for the service, which starts it", switch_main, true},
+    {"guest-agent", "inside a VM: answers its host's questions, and shuts down when it asks", guest_agent_main, false},
+    {"--help", "print this and end", command_help, false},
+    {"--version", "print the version and end", command_version, false},
 };
 
 static const char *command_name(unsigned index)
@@ -71,8 +73,11 @@ int main(int argc, char **argv)
     if (argc < 2)
         return shell_main(argc, argv);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        if (!strcmp(argv[1], commands[i].name))
+        if (!strcmp(argv[1], commands[i].name)) {
+            if (commands[i].loads)
+                lazy_load();
             return commands[i].main(argc - 1, argv + 1);
+        }
     if (shell_knows(argv[1]))
         return shell_main(argc, argv);
     const char *nearest = suggest_nearest(argv[1], command_name);
