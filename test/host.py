@@ -21,9 +21,10 @@ class Host:
 
     def start(self, **more):
         with open(f"{self.folder}/log", "ab") as log:
+            ups = self.log().count("event=up ")
             self.daemon = subprocess.Popen([self.nidus, "daemon", *self.options], env=self.environment,
                                            stdin=subprocess.DEVNULL, stderr=log, **more)
-        self.wait("the service answers", lambda: os.path.exists(f"{self.runtime}/socket"))
+        self.wait("the service is up", lambda: self.log().count("event=up ") > ups)
         return self
 
     def wait(self, what, condition, patience=PATIENCE):
