@@ -357,17 +357,6 @@ static bool switch_is_real(struct service *service, const struct network_switch 
            (!uplink_is_default(network) || switch_is_used(service, network->name));
 }
 
-static bool address_is_wanted(const struct records *records, const char *switch_id, const struct link_address *there)
-{
-    struct prefix wanted;
-    for (size_t i = 0; i < records->address_count; i++)
-        if (!strcmp(records->addresses[i].switch_id, switch_id) && records->addresses[i].prefix == there->bits &&
-            prefix_read(&wanted, records->addresses[i].address, NULL) == 0 && wanted.ipv6 == there->address.ipv6 &&
-            !memcmp(wanted.bytes, there->address.bytes, sizeof wanted.bytes))
-            return true;
-    return false;
-}
-
 static bool address_is_there(const struct link_address *addresses, int count, unsigned index,
                              const struct prefix *wanted, s64 bits)
 {
@@ -378,21 +367,12 @@ static bool address_is_there(const struct link_address *addresses, int count, un
     return false;
 }
 
-static bool address_is_link_local(const struct prefix *address)
-{
-    return address->ipv6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
-}
-
-// The interface has the addresses of the records and no others.
+// The interface has the addresses of the records. What others gave it is theirs.
 static int kernel_addresses(const struct records *records, const char *switch_id, unsigned index, struct error *error)
 {
     struct link_address *there;
     const int count = link_addresses(&there, error);
     int result = count < 0 ? -1 : 0;
-    for (int i = 0; i < count; i++)
-        if (there[i].index == index && !address_is_link_local(&there[i].address) &&
-            !address_is_wanted(records, switch_id, &there[i]))
-            link_address_remove(index, &there[i].address, there[i].bits, NULL);
     for (size_t i = 0; i < records->address_count && result == 0; i++) {
         const struct network_address *address = &records->addresses[i];
         struct prefix wanted;
@@ -621,6 +601,7 @@ static int default_give_address(struct service *service, const struct records *r
             return 0;
         if (network_address_remove(service, old->id, error) < 0)
             return -1;
+        uplink_remove(service, UPLINK_DEFAULT_SWITCH); // and with it the address; made again when it is used
     }
     if (!default_choose(service, records, &number))
         return 0; // a switch without a network: the host has all of them

@@ -465,7 +465,11 @@ static int ip_entry_remove(struct call *call, const struct ip_entry *entry, stru
         return link_address_remove(entry->adapter.index, &entry->address, entry->bits, error);
     prefix_write(&entry->address, text);
     snprintf(id, sizeof id, "%s %s", entry->adapter.switch_id, text);
-    return network_address_remove(call->service, id, error) < 0 ? -1 : call_network_apply(call, error);
+    if (network_address_remove(call->service, id, error) < 0)
+        return -1;
+    if (entry->adapter.index < IP_SWITCH_INDEX) // the kernel has it, too
+        link_address_remove(entry->adapter.index, &entry->address, entry->bits, NULL);
+    return call_network_apply(call, error);
 }
 
 static void ip_address_remove(struct call *call)
