@@ -1,11 +1,11 @@
 // What a virtual CPU is to the rest of nidus. The interface is the KVM API: requests are KVM's ioctl numbers, arguments
-// KVM's structures, results KVM's (>= 0, or a negative errno). Everybody in this field knows it, it has words for nested
-// state, dirty pages and saved state, it makes the hardware engine a thin forwarder, and one day it lets the soft engine
-// stand in for /dev/kvm itself.
+// KVM's structures, results KVM's (>= 0, or a negative errno). Everybody in this field knows it, it has words for
+// nested state, dirty pages and saved state, it makes the hardware engine a thin forwarder, and one day it lets the
+// soft engine stand in for /dev/kvm itself.
 //
 // Interrupt controllers are split (KVM_CAP_SPLIT_IRQCHIP): the local APICs belong to the engine; PIC, IOAPIC and PIT
-// are on the board, one copy for every engine. The board reaches a local APIC with KVM_SIGNAL_MSI, asks for level-EOI exits with
-// KVM_SET_GSI_ROUTING, and injects the PIC's ExtINT with KVM_INTERRUPT when kvm_run says it is ready.
+// are on the board, one copy for every engine. The board reaches a local APIC with KVM_SIGNAL_MSI, asks for level-EOI
+// exits with KVM_SET_GSI_ROUTING, and injects the PIC's ExtINT with KVM_INTERRUPT when kvm_run says it is ready.
 #pragma once
 
 #include <linux/kvm.h>
@@ -57,8 +57,9 @@ struct engine {
     int (*open)(const struct engine_config *config, struct engine_vm **vm, struct error *error);
     void (*close)(struct engine_vm *vm); // after all vCPUs were destroyed
 
-    // Any thread. KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_SIGNAL_MSI, KVM_SET_GSI_ROUTING, KVM_CHECK_EXTENSION,
-    // KVM_GET_SUPPORTED_CPUID (what this VM may show its guest), KVM_GET_MSR_INDEX_LIST. -ENOTTY where an engine does not know a request.
+    // Any thread. KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_SIGNAL_MSI, KVM_SET_GSI_ROUTING,
+    // KVM_CHECK_EXTENSION, KVM_GET_SUPPORTED_CPUID (what this VM may show its guest), KVM_GET_MSR_INDEX_LIST. -ENOTTY
+    // where an engine does not know a request.
     int (*vm_ioctl)(struct engine_vm *vm, unsigned long request, void *argument);
 
     int (*vcpu_create)(struct engine_vm *vm, unsigned id, struct engine_vcpu **vcpu, struct error *error);
@@ -68,10 +69,10 @@ struct engine {
     struct kvm_run *(*vcpu_run_area)(struct engine_vcpu *vcpu);
 
     // One thread at a time: KVM_RUN is the vCPU's own thread's, the rest any thread's while that is outside KVM_RUN.
-    // KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, SREGS2, FPU, XSAVE, XCRS, MSRS,
-    // LAPIC, VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_INTERRUPT, KVM_NMI,
-    // KVM_TRANSLATE, KVM_GET_TSC_KHZ, KVM_GET/SET/HAS_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET. -ENOTTY for others. State is
-    // complete after KVM_RUN with run->immediate_exit set has returned -EINTR.
+    // KVM_RUN (0 with run->exit_reason, or -EINTR after a kick), KVM_GET/SET_REGS, SREGS, SREGS2, FPU, XSAVE, XCRS,
+    // MSRS, LAPIC, VCPU_EVENTS, MP_STATE, DEBUGREGS, NESTED_STATE, KVM_SET_CPUID2, KVM_GET_CPUID2, KVM_INTERRUPT,
+    // KVM_NMI, KVM_TRANSLATE, KVM_GET_TSC_KHZ, KVM_GET/SET/HAS_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET. -ENOTTY for others.
+    // State is complete after KVM_RUN with run->immediate_exit set has returned -EINTR.
     int (*vcpu_ioctl)(struct engine_vcpu *vcpu, unsigned long request, void *argument);
 
     // Any thread: the vCPU leaves KVM_RUN with -EINTR soon (or at once the next time it enters). Never blocks.
@@ -81,9 +82,9 @@ struct engine {
     // The soft engine drops translations of that code; NULL where the hardware does so itself.
     void (*memory_written)(struct engine_vm *vm, u64 gpa, u64 bytes);
 
-    // Any thread, while no vCPU is created or destroyed; never waits for one. KVM answers such questions only between two
-    // KVM_RUNs, so the kvm engine interrupts the vCPUs and answers with what they said after the question before; of
-    // launched guests it knows those that it saw then.
+    // Any thread, while no vCPU is created or destroyed; never waits for one. KVM answers such questions only between
+    // two KVM_RUNs, so the kvm engine interrupts the vCPUs and answers with what they said after the question before;
+    // of launched guests it knows those that it saw then.
     void (*nested_status)(struct engine_vm *vm, struct engine_nested_status *status);
 };
 

@@ -35,8 +35,8 @@ struct engine_vcpu {
     bool in_guest;
 };
 
-// Opens /dev/kvm, if the caller has not, and checks that it is the KVM this engine is written for. A descriptor of its own,
-// or -1.
+// Opens /dev/kvm, if the caller has not, and checks that it is the KVM this engine is written for. A descriptor of its
+// own, or -1.
 int kvm_host_open(const struct engine_config *config, struct error *error);
 
 int kvm_probe(const struct engine_config *config, struct error *error);

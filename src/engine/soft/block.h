@@ -1,14 +1,14 @@
-// Translated blocks, and the cache they live in. A block is the translation of guest code from one physical address on, in
-// one mode word; it runs along the fall-through path with side exits at conditional branches, never leaves its physical
-// page (but for a first instruction that crosses into the next), and does not know its virtual address.
+// Translated blocks, and the cache they live in. A block is the translation of guest code from one physical address on,
+// in one mode word; it runs along the fall-through path with side exits at conditional branches, never leaves its
+// physical page (but for a first instruction that crosses into the next), and does not know its virtual address.
 //
-// Flags: every block has two entries. `entry_memory` expects the arithmetic flags in cpu->flags, `entry_live` in EFLAGS.
-// A direct exit leaves by whichever holds at that point and is linked to the fitting entry, so that flags which the
-// successor overwrites are neither saved nor restored; indirect exits always leave them in memory.
+// Flags: every block has two entries. `entry_memory` expects the arithmetic flags in cpu->flags, `entry_live` in
+// EFLAGS. A direct exit leaves by whichever holds at that point and is linked to the fitting entry, so that flags which
+// the successor overwrites are neither saved nor restored; indirect exits always leave them in memory.
 //
-// Threads: one cache per VM. Lookups are lock-free; translating, linking and dropping hold the cache's lock, never longer than
-// that takes and never while the world is being stopped. The memory of
-// dropped blocks is reused only after a flush with the world stopped, so a vCPU that has just found a block may enter it.
+// Threads: one cache per VM. Lookups are lock-free; translating, linking and dropping hold the cache's lock, never
+// longer than that takes and never while the world is being stopped. The memory of dropped blocks is reused only after
+// a flush with the world stopped, so a vCPU that has just found a block may enter it.
 #pragma once
 
 #include <pthread.h>
@@ -98,7 +98,8 @@ struct glue {
     const u8 *exit;    // leaves with kind and argument already stored
     const u8 *slow;    // C resolves a memory access: R14 linear address, R15 size | SLOW_* << 8 -> R14 host address
     const u8 *commit;  // C writes a bounced access back
-    const u8 *linear;  // C applies segmentation: R14 offset, R15 size | SLOW_* << 8 | segment << 16 -> R14 linear address
+    // C applies segmentation: R14 offset, R15 size | SLOW_* << 8 | segment << 16 -> R14 linear address
+    const u8 *linear;
     const u8 *system;  // C executes a system instruction: R14 insn id
     const u8 *jump;    // R14 = linear target, flags in memory: through the jump cache
     const u8 *jump_end;
@@ -128,13 +129,15 @@ struct code_cache {
 int code_create(struct engine_vm *vm);
 void code_destroy(struct engine_vm *vm);
 
-// Executable code for the CPU's present rip and mode, translating when there is none. Faults of the fetch do not return.
+// Executable code for the CPU's present rip and mode, translating when there is none. Faults of the fetch do not
+// return.
 const u8 *code_find(struct cpu *cpu);
 
 // The same for the one instruction at rip alone.
 const u8 *code_find_one(struct cpu *cpu);
 
-// Resolves the exit by which generated code just left: links it when that is right, and returns where to go on (rip is set).
+// Resolves the exit by which generated code just left: links it when that is right, and returns where to go on (rip is
+// set).
 const u8 *code_link(struct cpu *cpu, u32 exit_id);
 
 // The block whose code contains the executable address, or NULL.
@@ -147,10 +150,10 @@ static inline bool code_contains(const struct code_cache *code, const u8 *host)
 // glue.c
 void glue_emit(struct code_cache *code);
 
-// translate.c: translates at `bytes` (present in the page: `available`), the cache's lock held, vector state saved. NULL:
-// the cache is full. `linear` is where the code is now; elsewhere the block is as right, and its branches slower.
-struct block *translate_block(struct code_cache *code, mode_word mode, u64 linear, u64 gpa, u64 gpa2, const u8 *bytes, unsigned available,
-                              bool crossing);
+// translate.c: translates at `bytes` (present in the page: `available`), the cache's lock held, vector state saved.
+// NULL: the cache is full. `linear` is where the code is now; elsewhere the block is as right, and its branches slower.
+struct block *translate_block(struct code_cache *code, mode_word mode, u64 linear, u64 gpa, u64 gpa2, const u8 *bytes,
+                              unsigned available, bool crossing);
 
 // Whether the first instruction goes on beyond `available` bytes. Vector state saved.
 bool translate_crosses(mode_word mode, const u8 *bytes, unsigned available);

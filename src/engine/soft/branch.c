@@ -30,7 +30,8 @@ void insn_jmp(struct cpu *cpu, const struct insn *insn) { branch_to(cpu, insn, n
 
 static bool condition_holds(u64 flags, unsigned condition)
 {
-    bool cf = flags & FLAG_CF, zf = flags & FLAG_ZF, sf = flags & FLAG_SF, of = flags & FLAG_OF, pf = flags & FLAG_PF, holds;
+    bool cf = flags & FLAG_CF, zf = flags & FLAG_ZF, sf = flags & FLAG_SF, of = flags & FLAG_OF, pf = flags & FLAG_PF,
+        holds;
     switch (condition >> 1) {
     case 0: holds = of; break;
     case 1: holds = cf; break;

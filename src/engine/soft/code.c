@@ -11,7 +11,8 @@
 #include "engine/soft/trace.h"
 #include "engine/soft/world.h"
 
-enum { LONGEST_INSN = 15, CODE_RESERVE = 64 << 10, CODE_LOOP_HOT = 64 /* rounds, after which a loop is worth MODE_LOOP */ };
+enum { LONGEST_INSN = 15, CODE_RESERVE = 64 << 10 };
+enum { CODE_LOOP_HOT = 64 }; // rounds, after which a loop is worth MODE_LOOP
 
 static void *reserve(size_t bytes)
 {
@@ -96,8 +97,8 @@ struct block *code_block_at(struct code_cache *code, const u8 *host)
     return low < code->block_count && code->block[low].host <= host ? &code->block[low] : NULL;
 }
 
-// Code pages and pages written through inline probes exclude each other. The page is announced as code first, then every
-// vCPU that may hold a write tag loses it; an announcement without blocks yet is the marker below.
+// Code pages and pages written through inline probes exclude each other. The page is announced as code first, then
+// every vCPU that may hold a write tag loses it; an announcement without blocks yet is the marker below.
 static struct block page_marker;
 
 static void page_claim(struct cpu *cpu, u64 gpa)
@@ -200,7 +201,8 @@ static bool page_claimed(struct cpu *cpu, u64 gpa)
     return !page || atomic_load(&page->blocks);
 }
 
-// Claims what is fetched and takes the lock. Claiming may stop the world and fetching may fault, so neither holds the lock.
+// Claims what is fetched and takes the lock. Claiming may stop the world and fetching may fault, so neither holds the
+// lock.
 static void fetch_locked(struct cpu *cpu, struct fetch *fetch, u64 linear)
 {
     for (;;) {
@@ -231,8 +233,8 @@ static struct block *block_make(struct cpu *cpu, u64 linear, mode_word mode)
                                            fetch.crossing) : NULL;
             if (block) {
                 block_publish(code, block);
-                trace_blocks(cpu, "linear %#lx physical %#lx: %u bytes become %u at %p", linear, block->gpa, block->bytes,
-                             block->host_bytes, (void *)block->host);
+                trace_blocks(cpu, "linear %#lx physical %#lx: %u bytes become %u at %p", linear, block->gpa,
+                             block->bytes, block->host_bytes, (void *)block->host);
             }
         }
         pthread_mutex_unlock(&code->lock);
@@ -313,8 +315,8 @@ const u8 *code_find(struct cpu *cpu)
     return block->entry_memory;
 }
 
-// A target that crosses into another page cannot be linked to: that page may map elsewhere the next time. The exit goes through
-// the jump cache from now on instead of out to C.
+// A target that crosses into another page cannot be linked to: that page may map elsewhere the next time. The exit goes
+// through the jump cache from now on instead of out to C.
 static void link_through_jumps(struct code_cache *code, struct block_exit *exit, bool code64)
 {
     struct emit *e = &code->emit;

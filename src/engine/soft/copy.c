@@ -1,11 +1,11 @@
-// The copy class: the guest's instruction is the host's. Register forms run as they are; a memory operand becomes [R14], the host
-// address that the probe left there. Only the fields that name registers are rewritten (REX, VEX, EVEX, ModRM); the
-// opcode and its immediates are the guest's own bytes, which is why nothing here knows what an instruction computes, and why it is faster and
-// safer than asking an encoder for an equivalent.
+// The copy class: the guest's instruction is the host's. Register forms run as they are; a memory operand becomes
+// [R14], the host address that the probe left there. Only the fields that name registers are rewritten (REX, VEX, EVEX,
+// ModRM); the opcode and its immediates are the guest's own bytes, which is why nothing here knows what an instruction
+// computes, and why it is faster and safer than asking an encoder for an equivalent.
 //
-// Guest R14 and R15 live in memory. A register form loads those it uses into the host registers of the same name; beside a memory
-// operand one of them fits in R15, and when both are used, or a high-byte register forbids REX, the host address moves to a
-// register borrowed from the guest for that one instruction.
+// Guest R14 and R15 live in memory. A register form loads those it uses into the host registers of the same name;
+// beside a memory operand one of them fits in R15, and when both are used, or a high-byte register forbids REX, the
+// host address moves to a register borrowed from the guest for that one instruction.
 #include "engine/soft/demand.h"
 #include "engine/soft/translate.h"
 
@@ -67,7 +67,8 @@ static bool is_gpr(ZydisRegister reg, unsigned *number, bool *high)
             *high = true;
             return true;
         }
-        *number = reg >= ZYDIS_REGISTER_SPL ? (unsigned)(reg - ZYDIS_REGISTER_SPL) + 4 : (unsigned)(reg - ZYDIS_REGISTER_AL);
+        *number = reg >= ZYDIS_REGISTER_SPL ? (unsigned)(reg - ZYDIS_REGISTER_SPL) + 4
+                                            : (unsigned)(reg - ZYDIS_REGISTER_AL);
         return true;
     case ZYDIS_REGCLASS_GPR16:
         *number = (unsigned)(reg - ZYDIS_REGISTER_AX);
@@ -140,9 +141,9 @@ static bool uses_gpr(const struct decoded *d)
 static bool width_is_ignored(const struct decoded *d)
 {
     switch (d->zydis.mnemonic) {
-    case ZYDIS_MNEMONIC_VCVTSI2SD: case ZYDIS_MNEMONIC_VCVTSI2SS: case ZYDIS_MNEMONIC_VCVTSI2SH: case ZYDIS_MNEMONIC_VCVTUSI2SD:
-    case ZYDIS_MNEMONIC_VCVTUSI2SS: case ZYDIS_MNEMONIC_VCVTUSI2SH: case ZYDIS_MNEMONIC_VPINSRD: case ZYDIS_MNEMONIC_VPEXTRD:
-    case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VCVTSI2SD: case ZYDIS_MNEMONIC_VCVTSI2SS: case ZYDIS_MNEMONIC_VCVTSI2SH:
+    case ZYDIS_MNEMONIC_VCVTUSI2SD: case ZYDIS_MNEMONIC_VCVTUSI2SS: case ZYDIS_MNEMONIC_VCVTUSI2SH:
+    case ZYDIS_MNEMONIC_VPINSRD: case ZYDIS_MNEMONIC_VPEXTRD: case ZYDIS_MNEMONIC_VMOVD:
         return true;
     default:
         return uses_gpr(d);
@@ -166,7 +167,8 @@ static bool field_is_gpr(const struct decoded *d, ZydisOperandEncoding encoding)
     return false;
 }
 
-// Whether a 16-bit operand size means anything to it: some instructions are others with a prefix, or none (EMMS, MOVNTI, fences).
+// Whether a 16-bit operand size means anything to it: some instructions are others with a prefix, or none (EMMS,
+// MOVNTI, fences).
 static bool has_word_operand(const struct decoded *d)
 {
     for (unsigned i = 0; i < d->zydis.operand_count; i++)
@@ -438,7 +440,8 @@ static unsigned gpr_of(const ZydisDecodedOperand *op)
     return number;
 }
 
-// BT and its kin with a register: the offset reaches beyond the operand (SDM 2A BT). Moves R14's offset to the addressed word.
+// BT and its kin with a register: the offset reaches beyond the operand (SDM 2A BT). Moves R14's offset to the
+// addressed word.
 static void bit_test_address(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
@@ -569,7 +572,8 @@ static bool lea_is_register_form(const struct decoded *d)
 {
     const ZydisDecodedOperand *dest = &d->operand[0], *op = &d->operand[1];
     bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
-    return d->zydis.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && !rip && dest->size >= 32 && d->zydis.address_width == 64;
+    return d->zydis.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && !rip && dest->size >= 32 &&
+           d->zydis.address_width == 64;
 }
 
 static struct usage lea_usage(const struct decoded *d)

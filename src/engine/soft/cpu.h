@@ -115,7 +115,8 @@ typedef u64 mode_word;
 // Why interrupts are held off for one instruction (SDM 3A 6.8.3; VMCS interruptibility state, SDM 3C 25.4.2).
 enum { BLOCKING_STI = 1 << 0, BLOCKING_MOV_SS = 1 << 1, BLOCKING_NMI = 1 << 3 };
 
-enum { CPU_XSAVE_BYTES = 4096, CPU_BOUNCE_BYTES = 192, CPU_MMIO_FRAGMENTS = 16, CPU_CPUID_ENTRIES = 128, CPU_SPANS = 6 };
+enum { CPU_XSAVE_BYTES = 4096, CPU_BOUNCE_BYTES = 192, CPU_MMIO_FRAGMENTS = 16, CPU_CPUID_ENTRIES = 128,
+       CPU_SPANS = 6 };
 
 // One access to a device, as the instruction that made it is restarted or retired around exits to the board (mmio.h).
 struct mmio_fragment {
@@ -124,8 +125,8 @@ struct mmio_fragment {
     u8 size;
 };
 
-// What access_slow lent the generated instruction to work on, and access_commit has to put back (access.h). A range that
-// crosses a page has two parts; each is RAM (host) or device memory (gpa only).
+// What access_slow lent the generated instruction to work on, and access_commit has to put back (access.h). A range
+// that crosses a page has two parts; each is RAM (host) or device memory (gpa only).
 struct access_loan {
     u64 linear;
     u64 gpa[2];

@@ -9,8 +9,8 @@ static void emit_displacement(struct emit *e, unsigned mod, s32 displacement)
         emit32(e, (u32)displacement);
 }
 
-void emit_memory(struct emit *e, unsigned wide, unsigned opcode, unsigned reg, unsigned base, unsigned index, unsigned scale,
-                 s32 displacement)
+void emit_memory(struct emit *e, unsigned wide, unsigned opcode, unsigned reg, unsigned base, unsigned index,
+                 unsigned scale, s32 displacement)
 {
     bool has_base = base != INSN_NO_REGISTER, has_index = index != INSN_NO_REGISTER;
     emit_rex(e, wide, reg, has_index ? index : 0, has_base ? base : 0);

@@ -1,6 +1,6 @@
-// Writes host instructions. The code cache is mapped twice, writable here and executable elsewhere; `at` is the writable
-// cursor and emit_address says where the byte will run. Failure is sticky: past the end nothing is written and `full` is
-// set, so that emitters need no error paths and the translator asks once.
+// Writes host instructions. The code cache is mapped twice, writable here and executable elsewhere; `at` is the
+// writable cursor and emit_address says where the byte will run. Failure is sticky: past the end nothing is written and
+// `full` is set, so that emitters need no error paths and the translator asks once.
 #pragma once
 
 #include "engine/soft/cpu.h"
@@ -42,9 +42,10 @@ static inline void emit_bytes(struct emit *e, const u8 *bytes, unsigned count)
 
 // Host opcodes by name; two-byte ones carry their 0x0f in bits 15:8.
 enum {
-    X86_ADD_LOAD = 0x03, X86_OR_LOAD = 0x0b, X86_AND_LOAD = 0x23, X86_SUB_LOAD = 0x2b, X86_XOR_LOAD = 0x33, X86_CMP_LOAD = 0x3b,
-    X86_MOVSXD = 0x63, X86_MOV_STORE = 0x89, X86_MOV_LOAD = 0x8b, X86_LEA = 0x8d, X86_JMP_MEMORY = 0xff, X86_MOVZX8 = 0x0fb6, X86_MOVZX16 = 0x0fb7,
-    X86_MOVSX16 = 0x0fbf,
+    X86_ADD_LOAD = 0x03, X86_OR_LOAD = 0x0b, X86_AND_LOAD = 0x23, X86_SUB_LOAD = 0x2b, X86_XOR_LOAD = 0x33,
+        X86_CMP_LOAD = 0x3b,
+    X86_MOVSXD = 0x63, X86_MOV_STORE = 0x89, X86_MOV_LOAD = 0x8b, X86_LEA = 0x8d, X86_JMP_MEMORY = 0xff,
+    X86_MOVZX8 = 0x0fb6, X86_MOVZX16 = 0x0fb7, X86_MOVSX16 = 0x0fbf,
 };
 
 enum { WIDTH32, WIDTH64 };
@@ -83,7 +84,8 @@ static inline void emit_gs(struct emit *e, unsigned wide, unsigned opcode, unsig
 }
 
 // op reg, gs:[base + offset]; base is not RSP or R12
-static inline void emit_gs_based(struct emit *e, unsigned wide, unsigned opcode, unsigned reg, unsigned base, size_t offset)
+static inline void emit_gs_based(struct emit *e, unsigned wide, unsigned opcode, unsigned reg, unsigned base,
+                                 size_t offset)
 {
     emit8(e, 0x65);
     emit_rex(e, wide, reg, 0, base);
@@ -93,8 +95,8 @@ static inline void emit_gs_based(struct emit *e, unsigned wide, unsigned opcode,
 }
 
 // op reg, [base + index * scale + displacement]; base or index may be INSN_NO_REGISTER
-void emit_memory(struct emit *e, unsigned wide, unsigned opcode, unsigned reg, unsigned base, unsigned index, unsigned scale,
-                 s32 displacement);
+void emit_memory(struct emit *e, unsigned wide, unsigned opcode, unsigned reg, unsigned base, unsigned index,
+                 unsigned scale, s32 displacement);
 
 // mov gs:[offset], imm32 (sign-extended to 64 bits when wide)
 static inline void emit_gs_imm(struct emit *e, unsigned wide, size_t offset, u32 value)
@@ -131,12 +133,12 @@ void emit_mov_imm(struct emit *e, unsigned reg, u64 value); // shortest form; le
 enum { EMIT_ALWAYS = 16 };
 void emit_jump(struct emit *e, unsigned condition, const void *target);
 
-// The same with the offset to be filled in: returns the writable address of rel32. `patchable`: padded so that the offset can
-// be changed by one store while other vCPUs run it.
+// The same with the offset to be filled in: returns the writable address of rel32. `patchable`: padded so that the
+// offset can be changed by one store while other vCPUs run it.
 u8 *emit_jump_forward(struct emit *e, unsigned condition, bool patchable);
 void emit_patch(struct emit *e, u8 *rel32, const void *target); // target: executable address
 
-// EFLAGS -> cpu->flags by way of `scratch`, and back. The form is LAHF's AH and SETO's AL. INSN_NO_REGISTER: no register is
-// free, cpu->scratch[3] serves.
+// EFLAGS -> cpu->flags by way of `scratch`, and back. The form is LAHF's AH and SETO's AL. INSN_NO_REGISTER: no
+// register is free, cpu->scratch[3] serves.
 void emit_flags_save(struct emit *e, unsigned scratch);
 void emit_flags_restore(struct emit *e, unsigned scratch);

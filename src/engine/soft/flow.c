@@ -1,9 +1,9 @@
-// Branches and the stack. A direct branch within the page is an exit that can be linked to its target's block; any other goes
-// through the jump cache, because blocks do not know what another virtual page maps to. Conditional branches
+// Branches and the stack. A direct branch within the page is an exit that can be linked to its target's block; any
+// other goes through the jump cache, because blocks do not know what another virtual page maps to. Conditional branches
 // leave by their taken side only: the block goes on along the fall-through path.
 //
-// Every cycle in the guest's flow contains either a backward branch within a page, where a poll is emitted (a load through
-// cpu->jump, which a request makes fault), or a jump-cache lookup, which reads through the same pointer.
+// Every cycle in the guest's flow contains either a backward branch within a page, where a poll is emitted (a load
+// through cpu->jump, which a request makes fault), or a jump-cache lookup, which reads through the same pointer.
 //
 // Only for flat code segments with flat 32- or 64-bit stacks; the rest executes as C (branch.c).
 #include "engine/soft/demand.h"
@@ -37,8 +37,8 @@ void flow_poll(struct translation *t, struct decoded *d)
     emit_memory(&t->e, WIDTH32, X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
 }
 
-// To a known place in another page, flags in memory: the jump cache's lookup (glue.c), with the set worked out beforehand
-// for where the code is now. The first way is enough here; elsewhere the glue looks.
+// To a known place in another page, flags in memory: the jump cache's lookup (glue.c), with the set worked out
+// beforehand for where the code is now. The first way is enough here; elsewhere the glue looks.
 static void jump_direct(struct translation *t, s64 offset)
 {
     struct emit *e = &t->e;
@@ -260,7 +260,8 @@ static void operand_to_r14(struct translation *t, struct decoded *d, const Zydis
     emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, 0);
 }
 
-static void stack_probe(struct translation *t, struct decoded *d, void (*operation)(struct translation *, struct decoded *))
+static void stack_probe(struct translation *t, struct decoded *d,
+                        void (*operation)(struct translation *, struct decoded *))
 {
     struct emit *e = &t->e;
     if (span_emit(t, d)) {

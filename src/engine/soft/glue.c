@@ -1,8 +1,8 @@
 // The code that every block shares: the way in, the ways out, and the calls to C. It is emitted rather than written as
 // assembly so that the offsets of struct cpu have one source.
 //
-// RSP holds the guest's stack pointer while generated code runs, so nothing here pushes before the host's stack is back, and
-// calls from blocks pass their return address in scratch[].
+// RSP holds the guest's stack pointer while generated code runs, so nothing here pushes before the host's stack is
+// back, and calls from blocks pass their return address in scratch[].
 #include "engine/soft/block.h"
 #include "engine/soft/run.h"
 #include "engine/soft/slow.h"
@@ -71,7 +71,8 @@ static void emit_exit(struct emit *e)
     emit8(e, 0xc3);
 }
 
-// function(cpu, R14, R15 as 32 bits); its result goes to R14. Goes on at scratch[1], which the function may have changed.
+// function(cpu, R14, R15 as 32 bits); its result goes to R14. Goes on at scratch[1], which the function may have
+// changed.
 static void emit_call(struct emit *e, const void *function)
 {
     registers_store(e);
@@ -101,13 +102,15 @@ static void emit_commit(struct emit *e)
     jump_gs(e, CPU(scratch[1]));
 }
 
-// R14 = linear target, which is the RIP too (blocks of other code segments leave to C instead). Clobbers EFLAGS: the guest's are in memory. A request makes cpu->jump point at nothing, so the first
-// compare faults, and the signal handler finds the target in R14.
+// R14 = linear target, which is the RIP too (blocks of other code segments leave to C instead). Clobbers EFLAGS: the
+// guest's are in memory. A request makes cpu->jump point at nothing, so the first compare faults, and the signal
+// handler finds the target in R14.
 static void emit_jump_hit(struct emit *e, unsigned way)
 {
     emit_alu_imm32(e, WIDTH64, 4, R14, (u32)-PAGE_BYTES);
     emit_gs(e, WIDTH64, X86_MOV_STORE, R14, CPU(code_base));
-    emit_bytes(e, (const u8[]){ 0x41, 0xff, 0x67, (u8)(way * sizeof(struct tlb_jump) + offsetof(struct tlb_jump, code)) }, 4);
+    emit_bytes(e, (const u8[]){ 0x41, 0xff, 0x67,
+                                (u8)(way * sizeof(struct tlb_jump) + offsetof(struct tlb_jump, code)) }, 4);
 }
 
 static void emit_jump_cache(struct emit *e, const u8 *exit)
@@ -124,7 +127,8 @@ static void emit_jump_cache(struct emit *e, const u8 *exit)
     u8 *other = emit_jump_forward(e, 5, false);
     emit_jump_hit(e, 0);
     emit_patch(e, other, emit_address(e));
-    emit_memory(e, WIDTH64, X86_CMP_LOAD, R14, R15, INSN_NO_REGISTER, 1, sizeof(struct tlb_jump) + offsetof(struct tlb_jump, rip));
+    emit_memory(e, WIDTH64, X86_CMP_LOAD, R14, R15, INSN_NO_REGISTER, 1,
+                sizeof(struct tlb_jump) + offsetof(struct tlb_jump, rip));
     u8 *miss = emit_jump_forward(e, 5, false);
     emit_jump_hit(e, 1);
     emit_patch(e, miss, emit_address(e));

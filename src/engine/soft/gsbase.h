@@ -18,8 +18,8 @@ void gsbase_enter(struct cpu *cpu);
 // The gs base of the calling thread, which runs `cpu`, becomes `window`.
 void gsbase_set(struct cpu *cpu, u8 *window);
 
-// Signal handlers. Whether the fault at `address` of generated code was one of a base that the kernel forgot; the base is right
-// again then, and the instruction may run once more.
+// Signal handlers. Whether the fault at `address` of generated code was one of a base that the kernel forgot; the base
+// is right again then, and the instruction may run once more.
 bool gsbase_trapped(struct cpu *cpu, u64 address);
 
 // Signal handlers: where an illegal instruction at `rip` goes on, or 0 when it is not the probe's.

@@ -1,5 +1,5 @@
-// One decoded guest instruction of the system class, as its C function sees it. Kept with the block that contains it, so
-// that a system instruction is decoded once however often it runs.
+// One decoded guest instruction of the system class, as its C function sees it. Kept with the block that contains it,
+// so that a system instruction is decoded once however often it runs.
 #pragma once
 
 #include "base/types.h"
@@ -9,12 +9,13 @@ struct insn;
 
 // Executes one instruction. On entry cpu->rip is the instruction's own and cpu->next_rip the following one; the caller
 // makes next_rip the new rip on return, so flow is changed by writing next_rip. All of cpu->gpr and cpu->rflags are
-// current. Faults leave by cpu_raise, which does not return. Guest vector registers may be live in the host's: no vector
-// code, no libc that has any, unless fpu_save was called first.
+// current. Faults leave by cpu_raise, which does not return. Guest vector registers may be live in the host's: no
+// vector code, no libc that has any, unless fpu_save was called first.
 typedef void insn_function(struct cpu *cpu, const struct insn *insn);
 
 enum operand_kind { OPERAND_NONE, OPERAND_GPR, OPERAND_HIGH_BYTE, OPERAND_SEGMENT, OPERAND_CONTROL, OPERAND_DEBUG,
-                    OPERAND_VECTOR, OPERAND_MMX, OPERAND_X87, OPERAND_MASK, OPERAND_MEMORY, OPERAND_IMMEDIATE, OPERAND_FAR };
+                    OPERAND_VECTOR, OPERAND_MMX, OPERAND_X87, OPERAND_MASK, OPERAND_MEMORY, OPERAND_IMMEDIATE,
+                    OPERAND_FAR };
 
 enum { INSN_NO_REGISTER = 0xff, INSN_RIP = 0xfe };
 

@@ -220,7 +220,8 @@ void lapic_timer_mode(struct cpu *cpu, u32 old_lvt)
 {
     struct lapic *lapic = cpu->lapic;
     unsigned mode = timer_mode(lapic), old = old_lvt >> 17 & 3;
-    // What has reached zero but was not looked at since has done so in its old mode, and does not start again in the new one.
+    // What has reached zero but was not looked at since has done so in its old mode, and does not start again in the
+    // new one.
     if (old == APIC_TIMER_ONE_SHOT && mode != old && lapic->expiry != LAPIC_NEVER && timer_now() >= lapic->expiry) {
         lapic_timer_stop(cpu);
         if (!(old_lvt & APIC_LVT_MASKED))

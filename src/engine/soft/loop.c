@@ -3,9 +3,9 @@
 // rounds, and, what counts more, so does one probe: the accesses of an array's neighbouring elements lie around one
 // base and share a span (span.c).
 //
-// Rounds are copies of decoded instructions. The branch between two of them is either no branch any more or the opposite
-// one, which leaves; the last round's is the loop's. Each copy keeps its position in the guest's code, so a fault or an
-// exit in any of them is the guest's own.
+// Rounds are copies of decoded instructions. The branch between two of them is either no branch any more or the
+// opposite one, which leaves; the last round's is the loop's. Each copy keeps its position in the guest's code, so a
+// fault or an exit in any of them is the guest's own.
 #include "engine/soft/translate.h"
 
 enum { LOOP_ROUNDS = 8 };

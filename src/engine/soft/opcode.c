@@ -1,5 +1,5 @@
-// See opcode.h. What is not named here and belongs to one of the instruction sets in `computational` is of the copy class:
-// the host's silicon defines it.
+// See opcode.h. What is not named here and belongs to one of the instruction sets in `computational` is of the copy
+// class: the host's silicon defines it.
 #include "engine/soft/opcode.h"
 
 #include <Zydis/Zydis.h>
@@ -222,18 +222,18 @@ static bool computational(ZydisISAExt set)
 {
     switch (set) {
     case ZYDIS_ISA_EXT_ADOX_ADCX: case ZYDIS_ISA_EXT_AES: case ZYDIS_ISA_EXT_AVX: case ZYDIS_ISA_EXT_AVX2:
-    case ZYDIS_ISA_EXT_AVX2GATHER: case ZYDIS_ISA_EXT_AVX512EVEX: case ZYDIS_ISA_EXT_AVX512VEX: case ZYDIS_ISA_EXT_AVXAES:
-    case ZYDIS_ISA_EXT_AVX_VNNI: case ZYDIS_ISA_EXT_BASE: case ZYDIS_ISA_EXT_BMI1: case ZYDIS_ISA_EXT_BMI2:
-    case ZYDIS_ISA_EXT_CET: case ZYDIS_ISA_EXT_CLDEMOTE: case ZYDIS_ISA_EXT_CLFLUSHOPT: case ZYDIS_ISA_EXT_CLFSH:
-    case ZYDIS_ISA_EXT_CLWB: case ZYDIS_ISA_EXT_F16C: case ZYDIS_ISA_EXT_FMA: case ZYDIS_ISA_EXT_GFNI:
-    case ZYDIS_ISA_EXT_LONGMODE: case ZYDIS_ISA_EXT_LZCNT: case ZYDIS_ISA_EXT_MMX: case ZYDIS_ISA_EXT_MOVBE:
-    case ZYDIS_ISA_EXT_MOVDIR: case ZYDIS_ISA_EXT_PAUSE: case ZYDIS_ISA_EXT_PCLMULQDQ: case ZYDIS_ISA_EXT_PREFETCHWT1:
-    case ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH: case ZYDIS_ISA_EXT_RDPID: case ZYDIS_ISA_EXT_RDRAND: case ZYDIS_ISA_EXT_RDSEED:
-    case ZYDIS_ISA_EXT_RDTSCP: case ZYDIS_ISA_EXT_RDWRFSGS: case ZYDIS_ISA_EXT_SERIALIZE: case ZYDIS_ISA_EXT_SHA:
-    case ZYDIS_ISA_EXT_SMAP: case ZYDIS_ISA_EXT_SSE: case ZYDIS_ISA_EXT_SSE2: case ZYDIS_ISA_EXT_SSE3:
-    case ZYDIS_ISA_EXT_SSE4: case ZYDIS_ISA_EXT_SSSE3: case ZYDIS_ISA_EXT_VAES:
-    case ZYDIS_ISA_EXT_VMFUNC: case ZYDIS_ISA_EXT_VPCLMULQDQ: case ZYDIS_ISA_EXT_VTX: case ZYDIS_ISA_EXT_INVPCID:
-    case ZYDIS_ISA_EXT_X87: case ZYDIS_ISA_EXT_XSAVE: case ZYDIS_ISA_EXT_XSAVEC:
+    case ZYDIS_ISA_EXT_AVX2GATHER: case ZYDIS_ISA_EXT_AVX512EVEX: case ZYDIS_ISA_EXT_AVX512VEX:
+    case ZYDIS_ISA_EXT_AVXAES: case ZYDIS_ISA_EXT_AVX_VNNI: case ZYDIS_ISA_EXT_BASE: case ZYDIS_ISA_EXT_BMI1:
+    case ZYDIS_ISA_EXT_BMI2: case ZYDIS_ISA_EXT_CET: case ZYDIS_ISA_EXT_CLDEMOTE: case ZYDIS_ISA_EXT_CLFLUSHOPT:
+    case ZYDIS_ISA_EXT_CLFSH: case ZYDIS_ISA_EXT_CLWB: case ZYDIS_ISA_EXT_F16C: case ZYDIS_ISA_EXT_FMA:
+    case ZYDIS_ISA_EXT_GFNI: case ZYDIS_ISA_EXT_LONGMODE: case ZYDIS_ISA_EXT_LZCNT: case ZYDIS_ISA_EXT_MMX:
+    case ZYDIS_ISA_EXT_MOVBE: case ZYDIS_ISA_EXT_MOVDIR: case ZYDIS_ISA_EXT_PAUSE: case ZYDIS_ISA_EXT_PCLMULQDQ:
+    case ZYDIS_ISA_EXT_PREFETCHWT1: case ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH: case ZYDIS_ISA_EXT_RDPID:
+    case ZYDIS_ISA_EXT_RDRAND: case ZYDIS_ISA_EXT_RDSEED: case ZYDIS_ISA_EXT_RDTSCP: case ZYDIS_ISA_EXT_RDWRFSGS:
+    case ZYDIS_ISA_EXT_SERIALIZE: case ZYDIS_ISA_EXT_SHA: case ZYDIS_ISA_EXT_SMAP: case ZYDIS_ISA_EXT_SSE:
+    case ZYDIS_ISA_EXT_SSE2: case ZYDIS_ISA_EXT_SSE3: case ZYDIS_ISA_EXT_SSE4: case ZYDIS_ISA_EXT_SSSE3:
+    case ZYDIS_ISA_EXT_VAES: case ZYDIS_ISA_EXT_VMFUNC: case ZYDIS_ISA_EXT_VPCLMULQDQ: case ZYDIS_ISA_EXT_VTX:
+    case ZYDIS_ISA_EXT_INVPCID: case ZYDIS_ISA_EXT_X87: case ZYDIS_ISA_EXT_XSAVE: case ZYDIS_ISA_EXT_XSAVEC:
     case ZYDIS_ISA_EXT_XSAVEOPT: case ZYDIS_ISA_EXT_XSAVES:
         return true;
     default:
@@ -241,7 +241,8 @@ static bool computational(ZydisISAExt set)
     }
 }
 
-// Sets within an extension that no server processor has: the host would say so too, but only behind the memory operand's faults.
+// Sets within an extension that no server processor has: the host would say so too, but only behind the memory
+// operand's faults.
 static bool never_offered(ZydisISASet set)
 {
     switch (set) {

@@ -1,5 +1,5 @@
-// The one table of mnemonics: what class an instruction is, which C function executes it when it is of the system class,
-// and what must be asked first (privilege, intercept). Nothing else in nidus knows these facts about an opcode.
+// The one table of mnemonics: what class an instruction is, which C function executes it when it is of the system
+// class, and what must be asked first (privilege, intercept). Nothing else in nidus knows these facts about an opcode.
 #pragma once
 
 #include "engine/soft/insn.h"
@@ -22,7 +22,8 @@ enum {
     OPCODE_X87 = 1 << 5,       // #NM with CR0.EM or CR0.TS
     OPCODE_SSE = 1 << 6,       // #UD without CR4.OSFXSR or with CR0.EM, #NM with CR0.TS
     OPCODE_XSAVE = 1 << 7,     // #UD without CR4.OSXSAVE, #NM with CR0.TS
-    OPCODE_STAYS = 1 << 8,     // goes on with the next instruction, as a rule in the same mode: called from within the block
+    // goes on with the next instruction, as a rule in the same mode: called from within the block
+    OPCODE_STAYS = 1 << 8,
 };
 
 struct opcode {

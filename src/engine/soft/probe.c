@@ -1,11 +1,11 @@
 // Memory operands: effective address, segment, and the inline soft-TLB probe, with the slow path behind the block.
 //
-// The probe takes the linear address in R14 and leaves the host address there; R15 is its second register. With T the entry's
-// tag for the wanted access, A - T is the offset in the page on a hit and huge on a miss, so that one unsigned compare
-// with 4096 - size decides hit, miss and page crossing, and the slow path gets A back by adding T again.
+// The probe takes the linear address in R14 and leaves the host address there; R15 is its second register. With T the
+// entry's tag for the wanted access, A - T is the offset in the page on a hit and huge on a miss, so that one unsigned
+// compare with 4096 - size decides hit, miss and page crossing, and the slow path gets A back by adding T again.
 //
-// EFLAGS do not survive a probe. Flags that something still reads are saved before it (probe_flags) and brought back only
-// when something reads them from EFLAGS (flags_to_live).
+// EFLAGS do not survive a probe. Flags that something still reads are saved before it (probe_flags) and brought back
+// only when something reads them from EFLAGS (flags_to_live).
 #include "engine/soft/translate.h"
 
 #define CPU(field) offsetof(struct cpu, field)
@@ -56,7 +56,8 @@ static unsigned address_register(struct translation *t, unsigned number, unsigne
     return scratch;
 }
 
-void probe_registers(struct translation *t, unsigned wide, unsigned base, unsigned index, unsigned scale, s32 displacement)
+void probe_registers(struct translation *t, unsigned wide, unsigned base, unsigned index, unsigned scale,
+                     s32 displacement)
 {
     // Each may be where the other's copy would go.
     bool index_in_r14 = index == R14 && address_in_host(t, R14);
@@ -127,7 +128,8 @@ static void segment_in_c(struct translation *t, struct decoded *d, unsigned segm
     emit_patch(e, rel32, emit_address(e));
 }
 
-void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access)
+void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size,
+                   unsigned access)
 {
     struct emit *e = &t->e;
     unsigned segment = segment_number(op->mem.segment);
@@ -143,7 +145,8 @@ void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedO
         segment_in_c(t, d, segment, size, access);
 }
 
-void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access)
+void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size,
+                   unsigned access)
 {
     probe_effective(t, d, op);
     probe_segment(t, d, op, size, access);

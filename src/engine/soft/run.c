@@ -52,8 +52,8 @@ static mode_word mode_segments(const struct cpu *cpu)
     mode_word mode = segment[SEG_CS].access & AR_DB ? MODE_CODE32 : 0;
     if (segment[SEG_SS].access & AR_DB)
         mode |= MODE_STACK32;
-    if (segment_flat(&segment[SEG_CS], true) && segment_flat(&segment[SEG_DS], false) && segment_flat(&segment[SEG_ES], false) &&
-        segment_flat(&segment[SEG_SS], false))
+    if (segment_flat(&segment[SEG_CS], true) && segment_flat(&segment[SEG_DS], false) &&
+        segment_flat(&segment[SEG_ES], false) && segment_flat(&segment[SEG_SS], false))
         mode |= MODE_FLAT;
     if (segment_unlimited(&segment[SEG_FS]))
         mode |= MODE_FS;
@@ -72,7 +72,8 @@ static mode_word mode_vector(const struct cpu *cpu)
         mode |= MODE_X87_EM;
     if (cpu->cr0 & CR0_MP && ts)
         mode |= MODE_FWAIT_NM;
-    if (cpu->cr4 & CR4_OSXSAVE && (cpu->xcr0 & 6) == 6 && !ts) { // AVX asks neither CR0.EM nor CR4.OSFXSR (SDM 2A table 2-23)
+    // AVX asks neither CR0.EM nor CR4.OSFXSR (SDM 2A table 2-23)
+    if (cpu->cr4 & CR4_OSXSAVE && (cpu->xcr0 & 6) == 6 && !ts) {
         mode |= MODE_AVX;
         if ((cpu->xcr0 & 0xe6) == 0xe6)
             mode |= MODE_AVX512;
@@ -111,7 +112,8 @@ static void enter(struct cpu *cpu, const u8 *code)
     if (!cpu->vector_live)
         fpu_load(cpu);
     flags_to_memory_form(cpu);
-    void (*glue_enter)(struct cpu *, const u8 *) = (void (*)(struct cpu *, const u8 *))(uintptr_t)cpu->vm->code->glue.enter;
+    void (*glue_enter)(struct cpu *, const u8 *) =
+        (void (*)(struct cpu *, const u8 *))(uintptr_t)cpu->vm->code->glue.enter;
     glue_enter(cpu, code);
     flags_from_memory(cpu);
 }
@@ -164,7 +166,8 @@ void run_inline(struct cpu *cpu, u32 insn_id)
 {
     const struct insn *insn = &cpu->vm->code->insn[insn_id];
     mode_word mode = cpu->mode_word;
-    u64 here = rip_truncate(cpu, cpu->code_base + SITE_POSITION(cpu->site)), next = rip_truncate(cpu, here + insn->length);
+    u64 here = rip_truncate(cpu, cpu->code_base + SITE_POSITION(cpu->site)),
+        next = rip_truncate(cpu, here + insn->length);
     flags_from_memory(cpu);
     if (cpu->rip != here)
         cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
@@ -173,7 +176,8 @@ void run_inline(struct cpu *cpu, u32 insn_id)
     u64 flags = cpu->rflags;
     system_execute(cpu, insn);
     bool let_in = cpu->rflags & ~flags & FLAG_IF && (vmx_watches_interruptibility(cpu) || event_waits(cpu));
-    bool elsewhere = cpu->rip != next || cpu->mode_word != mode || cpu->code_changed || cpu->leave || cpu->rflags & FLAG_TF;
+    bool elsewhere = cpu->rip != next || cpu->mode_word != mode || cpu->code_changed || cpu->leave ||
+                     cpu->rflags & FLAG_TF;
     if (UNLIKELY(let_in || elsewhere || cpu->mmio_reads || cpu->mmio_writes || !publish(cpu)))
         cpu_resume(cpu);
     if (!cpu->vector_live)
@@ -220,7 +224,8 @@ static const u8 *run_exit(struct cpu *cpu)
         if (cpu->rip != here)
             cpu->interruptibility &= ~(u32)(BLOCKING_STI | BLOCKING_MOV_SS);
         cpu->rip = here;
-        if (UNLIKELY(atomic_load(&cpu->request)) && !cpu->one && !(cpu->interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS)))
+        if (UNLIKELY(atomic_load(&cpu->request)) && !cpu->one &&
+            !(cpu->interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS)))
             return NULL; // an interrupt that was let in before this instruction comes before it
         system_execute(cpu, &code->insn[cpu->exit_argument]);
         return NULL;
@@ -291,14 +296,14 @@ static void step_trap(struct cpu *cpu)
     cpu->stepping = false;
 }
 
-// An interrupt shadow has to end after exactly one instruction if something waits behind it; else it may end unnoticed at
-// the end of the block (run_exit), and HLT right behind STI still finds it.
+// An interrupt shadow has to end after exactly one instruction if something waits behind it; else it may end unnoticed
+// at the end of the block (run_exit), and HLT right behind STI still finds it.
 static bool shadow_matters(struct cpu *cpu)
 {
     if (LIKELY(!(cpu->interruptibility & (BLOCKING_MOV_SS | BLOCKING_STI))))
         return false;
-    return cpu->interruptibility & BLOCKING_MOV_SS || vmx_watches_interruptibility(cpu) || cpu->nmi_pending || cpu->extint_pending ||
-           lapic_pending(cpu) >= 0;
+    return cpu->interruptibility & BLOCKING_MOV_SS || vmx_watches_interruptibility(cpu) || cpu->nmi_pending ||
+           cpu->extint_pending || lapic_pending(cpu) >= 0;
 }
 
 static void run_code(struct cpu *cpu)

@@ -4,11 +4,11 @@
 // exit with the reason. A request to stop arrives the same way, as a fault on reading through cpu->jump, and so does a
 // gs base that the host's kernel has forgotten (gsbase.c).
 //
-// A guest's stack pointer may be anything, and it is the host's while generated code runs. Some kernels cannot return to
-// a program whose RSP is not canonical: a paravirtualized one's host answers with #GP or #UD at whatever instruction is
-// next, after an interrupt or a signal. So a signal never returns with such an RSP, but to the glue, which loads it; and
-// a #GP or #UD with such an RSP is taken for one of the host's until it comes again and again at the same place and at
-// once.
+// A guest's stack pointer may be anything, and it is the host's while generated code runs. Some kernels cannot return
+// to a program whose RSP is not canonical: a paravirtualized one's host answers with #GP or #UD at whatever instruction
+// is next, after an interrupt or a signal. So a signal never returns with such an RSP, but to the glue, which loads it;
+// and a #GP or #UD with such an RSP is taken for one of the host's until it comes again and again at the same place and
+// at once.
 //
 // Which vCPU a thread runs is thread-local because a signal handler has no other argument.
 #include "engine/soft/signal.h"

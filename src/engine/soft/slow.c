@@ -1,5 +1,5 @@
-// See slow.h. Called on the host's stack with all guest registers stored; flags are in memory, because the probe has used
-// EFLAGS. Faults unwind to the run loop from here and leave the block behind.
+// See slow.h. Called on the host's stack with all guest registers stored; flags are in memory, because the probe has
+// used EFLAGS. Faults unwind to the run loop from here and leave the block behind.
 #include "engine/soft/slow.h"
 
 #include "engine/soft/access.h"
@@ -57,8 +57,8 @@ static u64 opmask(unsigned reg)
     return value;
 }
 
-// An operand of which the opmask spares some elements: those are not touched, so the instruction gets a bounce buffer with the
-// others. NULL: all of it is accessed, as usual.
+// An operand of which the opmask spares some elements: those are not touched, so the instruction gets a bounce buffer
+// with the others. NULL: all of it is accessed, as usual.
 static void *slow_masked(struct cpu *cpu, u64 linear, unsigned size, unsigned kind, u32 demand)
 {
     unsigned count = DEMAND_MASK_COUNT(demand), element = DEMAND_MASK_ELEMENT(demand);
@@ -122,8 +122,8 @@ void slow_commit(struct cpu *cpu, u64 eflags)
     }
     if (!device && !cpu->code_changed)
         return;
-    // A call is not done before generated code has changed RSP and gone to its target, and there the block ends. Writes to
-    // a device are sent before its next read all the same (mmio.c).
+    // A call is not done before generated code has changed RSP and gone to its target, and there the block ends. Writes
+    // to a device are sent before its next read all the same (mmio.c).
     if (UNLIKELY(loan->call)) {
         cpu_request(cpu, REQUEST_EVENT);
         return;

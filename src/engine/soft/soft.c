@@ -1,5 +1,5 @@
-// The soft engine's face: engine.h's operations as a table of KVM requests. Creates VMs and vCPUs, changes memory slots with
-// the world stopped, and hands everything else to the file that knows it.
+// The soft engine's face: engine.h's operations as a table of KVM requests. Creates VMs and vCPUs, changes memory slots
+// with the world stopped, and hands everything else to the file that knows it.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +104,8 @@ static int slot_add(struct engine_vm *vm, const struct kvm_userspace_memory_regi
                              .host = (u8 *)region->userspace_addr, .flags = region->flags };
     if (vm->slot_count == VM_SLOTS)
         return -ENOSPC;
-    void *memory = mmap(NULL, pages * sizeof *slot.pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, pages * sizeof *slot.pages, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
     slot.pages = memory;
@@ -128,8 +129,8 @@ static int slot_add(struct engine_vm *vm, const struct kvm_userspace_memory_regi
 static int slot_check(const struct engine_vm *vm, const struct kvm_userspace_memory_region *region)
 {
     u64 first = region->guest_phys_addr, bytes = region->memory_size;
-    if ((first | bytes | region->userspace_addr) & (PAGE_BYTES - 1) || first + bytes < first || first + bytes > 1ull << 46)
-        return -EINVAL;
+    if ((first | bytes | region->userspace_addr) & (PAGE_BYTES - 1) || first + bytes < first ||
+        first + bytes > 1ull << 46) return -EINVAL;
     for (unsigned i = 0; i < vm->slot_count; i++) {
         const struct ram_slot *slot = &vm->slot[i];
         if (slot->id != region->slot && first < slot->gpa + slot->bytes && slot->gpa < first + bytes)
@@ -214,8 +215,9 @@ static int soft_check_extension(const struct engine_vm *vm, long capability)
 {
     switch (capability) {
     case KVM_CAP_SPLIT_IRQCHIP: case KVM_CAP_IRQ_ROUTING: case KVM_CAP_USER_MEMORY: case KVM_CAP_SIGNAL_MSI:
-    case KVM_CAP_IMMEDIATE_EXIT: case KVM_CAP_XSAVE: case KVM_CAP_XCRS: case KVM_CAP_VCPU_EVENTS: case KVM_CAP_DEBUGREGS:
-    case KVM_CAP_SREGS2: case KVM_CAP_TSC_DEADLINE_TIMER: case KVM_CAP_EXT_CPUID: case KVM_CAP_MP_STATE:
+    case KVM_CAP_IMMEDIATE_EXIT: case KVM_CAP_XSAVE: case KVM_CAP_XCRS: case KVM_CAP_VCPU_EVENTS:
+    case KVM_CAP_DEBUGREGS: case KVM_CAP_SREGS2: case KVM_CAP_TSC_DEADLINE_TIMER: case KVM_CAP_EXT_CPUID:
+    case KVM_CAP_MP_STATE:
         return 1;
     case KVM_CAP_NESTED_STATE:
         return vm->config.nested ? (int)sizeof(struct kvm_nested_state) + 2 * PAGE_BYTES : 0;

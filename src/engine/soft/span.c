@@ -1,9 +1,9 @@
-// Spans: several accesses of a block that lie around one base register, or one base and index, share one probe. Functions
-// spill to their stack, save registers and restore them, walk through structures, and loops (loop.c) through arrays:
-// [rsp+8], [rsp+16], push, push, [rdi], [rdi+4], [rdi+rcx*8]. Where the registers stay the same, or change by constants
-// that add up, the first of them (the leader) probes for the whole range they cover, in one page and with the strongest
-// access any of them needs, and leaves the host address of the range in cpu->span[]. The others load it from there: no
-// probe, and no flags are lost.
+// Spans: several accesses of a block that lie around one base register, or one base and index, share one probe.
+// Functions spill to their stack, save registers and restore them, walk through structures, and loops (loop.c) through
+// arrays: [rsp+8], [rsp+16], push, push, [rdi], [rdi+4], [rdi+rcx*8]. Where the registers stay the same, or change by
+// constants that add up, the first of them (the leader) probes for the whole range they cover, in one page and with the
+// strongest access any of them needs, and leaves the host address of the range in cpu->span[]. The others load it from
+// there: no probe, and no flags are lost.
 //
 // A range that the soft TLB does not have as a whole (a page's first use, a range across two pages, a read-only page
 // that a later access would write to) may not make anything fault that the accesses themselves would not. So the leader
@@ -178,7 +178,8 @@ static bool span_adds(const struct decoded *d, unsigned reg, s64 *amount)
 }
 
 // A register of the span in that slot changes.
-static void span_change(struct translation *t, struct span_plan *plan, unsigned slot, const struct decoded *d, unsigned reg)
+static void span_change(struct translation *t, struct span_plan *plan, unsigned slot, const struct decoded *d,
+                        unsigned reg)
 {
     struct span_key key = t->span[plan->open[slot] - 1].key;
     s64 factor = (key.base == reg ? 1 : 0) + (key.index == reg ? key.scale : 0), amount;

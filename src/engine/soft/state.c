@@ -307,8 +307,8 @@ static void state_set_tsc_offset(struct cpu *cpu, u64 offset)
         vmx_tsc_moved(cpu, moved);
 }
 
-// KVM_GET/SET/HAS_DEVICE_ATTR of a vCPU: KVM_VCPU_TSC_OFFSET alone, by which a VM's owner stops its clocks and lets them
-// go on, all vCPUs' by exactly the same.
+// KVM_GET/SET/HAS_DEVICE_ATTR of a vCPU: KVM_VCPU_TSC_OFFSET alone, by which a VM's owner stops its clocks and lets
+// them go on, all vCPUs' by exactly the same.
 int state_tsc_attribute(struct cpu *cpu, unsigned long request, const struct kvm_device_attr *attribute)
 {
     if (attribute->group != KVM_VCPU_TSC_CTRL || attribute->attr != KVM_VCPU_TSC_OFFSET)

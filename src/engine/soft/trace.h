@@ -1,5 +1,5 @@
-// What the virtual CPU does, one line an event, for people who debug hypervisors (--trace). Lines go out whole, with write(2),
-// so that those of several vCPUs do not mix.
+// What the virtual CPU does, one line an event, for people who debug hypervisors (--trace). Lines go out whole, with
+// write(2), so that those of several vCPUs do not mix.
 #pragma once
 
 #include "engine/soft/vm.h"

@@ -1,6 +1,6 @@
-// Guest bytes -> a block. Decodes along the fall-through path, works out which arithmetic flags anybody still reads, and lets
-// copy.c, flow.c and probe.c emit. Runs with the cache's lock held and the guest's vector state saved, because Zydis is
-// compiled with vector code.
+// Guest bytes -> a block. Decodes along the fall-through path, works out which arithmetic flags anybody still reads,
+// and lets copy.c, flow.c and probe.c emit. Runs with the cache's lock held and the guest's vector state saved, because
+// Zydis is compiled with vector code.
 #include "engine/soft/translate.h"
 
 #include <string.h>
@@ -12,8 +12,8 @@ enum { FLAGS_ALL = 0x3f };
 // CF PF AF ZF SF OF, packed.
 static u8 flags_pack(u32 flags)
 {
-    return (u8)((flags & 1) | (flags >> 2 & 1) << 1 | (flags >> 4 & 1) << 2 | (flags >> 6 & 1) << 3 | (flags >> 7 & 1) << 4 |
-                (flags >> 11 & 1) << 5);
+    return (u8)((flags & 1) | (flags >> 2 & 1) << 1 | (flags >> 4 & 1) << 2 | (flags >> 6 & 1) << 3 |
+                (flags >> 7 & 1) << 4 | (flags >> 11 & 1) << 5);
 }
 
 // Shifts and rotates by zero leave the flags as they were, and divisions, which may fault, leave some of them.
@@ -104,7 +104,8 @@ static int state_fault(const struct translation *t, const struct decoded *d)
         }
     }
     mmx |= d->zydis.meta.isa_ext == ZYDIS_ISA_EXT_MMX;
-    bool vex = d->zydis.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX, evex = d->zydis.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+    bool vex = d->zydis.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX,
+        evex = d->zydis.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
     int nm_or_ud = t->mode & MODE_SSE_NM ? VECTOR_NM : VECTOR_UD;
     if ((vex || evex) && !(t->mode & MODE_PROTECTED))
         return VECTOR_UD;
@@ -154,8 +155,9 @@ bool flow_inline(const struct translation *t, const struct decoded *d)
     return !(d->zydis.mnemonic == ZYDIS_MNEMONIC_POP && d->operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY);
 }
 
-// Where the decoder disagrees with processors: with 32-bit addresses it takes R13D for a base that is none (ModRM.mod 0 and SIB base 5
-// mean a displacement alone whatever REX.B says, SDM 2A 2.2.1.2), and MOVSXD with a 16-bit operand size reads two bytes.
+// Where the decoder disagrees with processors: with 32-bit addresses it takes R13D for a base that is none (ModRM.mod 0
+// and SIB base 5 mean a displacement alone whatever REX.B says, SDM 2A 2.2.1.2), and MOVSXD with a 16-bit operand size
+// reads two bytes.
 static void decode_correct(struct decoded *d)
 {
     const ZydisDecodedInstructionRaw *raw = &d->zydis.raw;
@@ -174,7 +176,8 @@ static void decode_correct(struct decoded *d)
     }
 }
 
-static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 *bytes, unsigned available, unsigned position)
+static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 *bytes, unsigned available,
+                   unsigned position)
 {
     struct decoded *d = &t->insn[t->count];
     ZyanStatus status = ZydisDecoderDecodeFull(decoder, bytes, available, &d->zydis, d->operand);
@@ -200,7 +203,8 @@ static bool decode(struct translation *t, const ZydisDecoder *decoder, const u8 
     return true;
 }
 
-// A system instruction behind which the block goes on. Not in segmented code: its blocks are small and its day is short.
+// A system instruction behind which the block goes on. Not in segmented code: its blocks are small and its day is
+// short.
 static bool stays(const struct translation *t, const struct decoded *d)
 {
     bool loads_control = d->zydis.mnemonic == ZYDIS_MNEMONIC_MOV && d->operand[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -429,11 +433,12 @@ static void emit_block(struct translation *t)
     unsigned next = 0;
     for (unsigned i = 0; i < t->count && !t->ended; i++) {
         struct decoded *d = &t->insn[i];
-        if (t->slow_count > TRANSLATE_SLOW - 3 || t->exit_count > TRANSLATE_EXITS - 4 || t->site_count > TRANSLATE_SITES - TRANSLATE_EXITS - 6)
-            break;
+        if (t->slow_count > TRANSLATE_SLOW - 3 || t->exit_count > TRANSLATE_EXITS - 4 ||
+            t->site_count > TRANSLATE_SITES - TRANSLATE_EXITS - 6) break;
         // A poll between a comparison and its branch would keep the host from fusing them.
-        bool poll = i + 1 < t->count && d->opcode->class == OPCODE_COPY && flow_is_backward_condition(&t->insn[i + 1]) &&
-                    flow_inline(t, &t->insn[i + 1]) && !t->insn[i + 1].through;
+        bool poll = i + 1 < t->count && d->opcode->class == OPCODE_COPY &&
+                    flow_is_backward_condition(&t->insn[i + 1]) && flow_inline(t, &t->insn[i + 1]) &&
+                    !t->insn[i + 1].through;
         if (poll)
             flow_poll(t, d);
         emit_insn(t, d);
@@ -476,13 +481,14 @@ static bool block_finish(struct translation *t)
     return true;
 }
 
-struct block *translate_block(struct code_cache *code, mode_word mode, u64 linear, u64 gpa, u64 gpa2, const u8 *bytes, unsigned available,
-                              bool crossing)
+struct block *translate_block(struct code_cache *code, mode_word mode, u64 linear, u64 gpa, u64 gpa2, const u8 *bytes,
+                              unsigned available, bool crossing)
 {
     if (code->block_count == CODE_BLOCKS)
         return NULL;
     struct block *block = &code->block[code->block_count];
-    *block = (struct block){ .gpa = gpa, .gpa2 = gpa2, .mode = mode, .host = (u8 *)(uintptr_t)emit_address(&code->emit) };
+    *block = (struct block){ .gpa = gpa, .gpa2 = gpa2, .mode = mode,
+                             .host = (u8 *)(uintptr_t)emit_address(&code->emit) };
     struct translation *t = code->translation;
     t->e = code->emit;
     t->code = code;

@@ -1,5 +1,5 @@
-// What the files that translate share: the block being made, and the emitters by room: probe.c (memory operands), copy.c (re-encoding),
-// flow.c (branches and stack). translate.c decodes, works out which flags live, and calls them.
+// What the files that translate share: the block being made, and the emitters by room: probe.c (memory operands),
+// copy.c (re-encoding), flow.c (branches and stack). translate.c decodes, works out which flags live, and calls them.
 #pragma once
 
 #include <Zydis/Zydis.h>
@@ -41,9 +41,9 @@ struct span {
     bool write;
 };
 
-// A memory access that leaves the hot path, to be emitted behind the block.
 struct translation;
 
+// A memory access that leaves the hot path, to be emitted behind the block.
 struct slow_path {
     u8 *from;           // rel32 of the jump that leads here
     const u8 *resume;   // executable: continues with the host address in R14
@@ -82,8 +82,6 @@ struct translation {
     bool ended;             // the last instruction leaves the block on all paths
 };
 
-
-
 void site_add(struct translation *t, const struct decoded *d, bool flags_live);
 void site_add_branched(struct translation *t);
 
@@ -101,17 +99,22 @@ enum { SLOW_READ = 1, SLOW_WRITE = 2, SLOW_ALIGNED = 4, SLOW_STACK = 8, SLOW_X87
        SLOW_CALL = 128 };
 
 // probe.c
-void probe_flags(struct translation *t, struct decoded *d);                                   // saves live flags before a probe
-void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // -> R14
-void probe_effective(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op); // R14 = effective address, no segment
+void probe_flags(struct translation *t, struct decoded *d); // saves live flags before a probe
+// R14 = linear address of an operand; its effective address, without segment
+void probe_address(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size,
+                   unsigned access);
+void probe_effective(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op);
 // R14 = base + index * scale + displacement, of guest registers; either may be INSN_NO_REGISTER, but not both
-void probe_registers(struct translation *t, unsigned wide, unsigned base, unsigned index, unsigned scale, s32 displacement);
-void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size, unsigned access); // R14 offset to linear
-void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access);     // R14 linear -> host
-void probe_compare(struct translation *t, unsigned size, enum access tag);                     // its parts: then JA misses,
-void probe_translate(struct translation *t);                                                   // and this finishes
+void probe_registers(struct translation *t, unsigned wide, unsigned base, unsigned index, unsigned scale,
+                     s32 displacement);
+// R14 offset to linear
+void probe_segment(struct translation *t, struct decoded *d, const ZydisDecodedOperand *op, unsigned size,
+                   unsigned access);
+void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigned access); // R14 linear to host's
+void probe_compare(struct translation *t, unsigned size, enum access tag); // its parts: then JA misses,
+void probe_translate(struct translation *t);                               // and this finishes
 struct slow_path *probe_last(struct translation *t);
-void probe_slow_paths(struct translation *t);                                                  // behind the block
+void probe_slow_paths(struct translation *t); // behind the block
 void flags_to_memory(struct translation *t);
 void flags_to_live(struct translation *t, unsigned scratch);
 
@@ -132,7 +135,8 @@ unsigned copy_access(const struct decoded *d, const ZydisDecodedOperand *op);
 // Guest R14 and R15 stay in the host's from one register instruction to the next. copy_spill: memory has them again;
 // copy_release: and the host register may be used for something else.
 bool copy_is_register_form(const struct decoded *d);
-bool copy_keeps_r15(const struct translation *t, const struct decoded *d); // a memory form that needs no register but R14
+// a memory form that needs no register but R14
+bool copy_keeps_r15(const struct translation *t, const struct decoded *d);
 void copy_spill(struct translation *t);
 void copy_release(struct translation *t, unsigned reg);
 void copy_load_gpr(struct translation *t, unsigned host, unsigned guest); // host register = guest register
