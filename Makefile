@@ -1,17 +1,19 @@
 # nidus: one program, one Makefile.
 #
-#   make            build/nidus
-#   make demo       Debian's kernel in a VM in a VM; DEPTH=1..3 says how deep (2)
-#   make check      everything that proves it: unit tests, guests, transcripts, real kernels
-#   make check-debian   Debian from a disk image: a login, a power cut, the file is still there; root, and 10 minutes
-#   make bench      how fast it is: against QEMU's TCG and the bare machine, each number beside its goal
+#   make                 build/nidus
+#   make demo            Debian's kernel in a VM in a VM; DEPTH=1..3 says how deep (2)
+#   make check           everything that proves it: unit tests, guests, transcripts, real kernels
+#   make check-debian    Debian from a disk image: a login, a power cut, the file is still there; root, and 10 minutes
+#   make check-fault     the service killed under load, FAULTS=200 times
+#   make fuzz            the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
+#   make bench           how fast it is: against QEMU's TCG and the bare machine, each number beside its goal; ROUNDS=2
 #   make bench-network   how fast its network is: iperf3 at two levels, against QEMU's TCG with its user network
-#   make fuzz       the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
-#   make check-fault   the service killed under load FAULTS=200 times
-#   make install    into PREFIX (/usr/local), under DESTDIR
-#   make deb        a Debian package, build/nidus_VERSION_amd64.deb
-#   make SAN=1 ...  the same with AddressSanitizer and UndefinedBehaviorSanitizer, under build-san/
-#   make CC=clang   the other compiler
+#   make install         into PREFIX (/usr/local), under DESTDIR
+#   make deb             a Debian package, build/nidus_VERSION_amd64.deb
+#   make clean           without what was built
+#   make SAN=1 ...       the same with AddressSanitizer and UndefinedBehaviorSanitizer, under build-san/
+#   make CC=clang ...    the other compiler
+#   make V=1 ...         shows the commands
 
 CC ?= gcc
 SAN ?=
@@ -48,14 +50,13 @@ GUEST := $(BUILD)/guest
 DEPTH ?= 2
 ROUNDS ?= 2
 JOBS ?= $(shell nproc)
+FAULTS ?= 200
 FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
 TAP := $(patsubst guest/tap/%.S,$(GUEST)/tap/%.elf,$(wildcard guest/tap/*.S))
 FUZZ := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/*.c))
 
-FAULTS ?= 200
-
-.PHONY: all demo check check-debian check-fault bench bench-network fuzz install deb clean guest unit
+.PHONY: all demo check check-debian check-fault bench bench-network fuzz fuzz-run install deb clean guest unit
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/nidus
@@ -151,12 +152,7 @@ $(BUILD)/library.a: $(LIBRARY)
 	$(call say,archive)
 	$(Q)rm -f $@ && ar rcsT $@ $^
 
-$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.c.o $(BUILD)/library.a
-	$(call say,link)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
-
-# Tests on a running VM with a real kernel.
-$(BUILD)/test/live/%: $(BUILD)/test/live/%.c.o $(LIBRARY)
+$(UNIT) $(LIVE): %: %.c.o $(BUILD)/library.a
 	$(call say,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
@@ -200,7 +196,6 @@ $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.c.o $(BUILD)/library.a
 	$(call say,link)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-.PHONY: fuzz-run
 fuzz-run: $(FUZZ)
 	@test/fuzz-run $(FUZZ_SECONDS) $(FUZZ)
 

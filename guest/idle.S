@@ -1,8 +1,8 @@
 # The smallest guest there is for tests of the service: says "idle" on COM1, halts, and powers off when its power button
 # is pressed. It boots in no time and hundreds of it cost the host nothing.
 #
-# Multiboot leaves it in 32-bit protected mode with flat segments, which is all it needs: one interrupt, the SCI (ACPI 6.4,
-# section 4.8.3), by way of the PIC and the local APIC's LINT0.
+# Multiboot leaves it in 32-bit protected mode with flat segments, which is all it needs: one interrupt, the SCI (ACPI
+# 6.4, section 4.8.3), by way of the PIC and the local APIC's LINT0.
 .set COM1, 0x3f8
 .set PM1_STATUS, 0x600
 .set PM1_ENABLE, 0x602
@@ -75,7 +75,8 @@ sci:
 .section .rodata
 words: .ascii "idle\r\n"
 words_end:
-pic_words: .byte 0x20, 0x11, 0xa0, 0x11, 0x21, 0x20, 0xa1, 0x28, 0x21, 4, 0xa1, 2, 0x21, 1, 0xa1, 1, 0x21, 0xfb, 0xa1, 0xfd
+pic_words: .byte 0x20, 0x11, 0xa0, 0x11, 0x21, 0x20, 0xa1, 0x28, 0x21, 4
+    .byte 0xa1, 2, 0x21, 1, 0xa1, 1, 0x21, 0xfb, 0xa1, 0xfd
 pic_words_end:
 .align 8
 gdt: .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff

@@ -1,5 +1,5 @@
-// See bind.h. Arguments to parameters, in PowerShell's order: names first, then positions, then what the pipeline brings,
-// by value and by property name. Each parameter bound rules out the parameter sets it is not in.
+// See bind.h. Arguments to parameters, in PowerShell's order: names first, then positions, then what the pipeline
+// brings, by value and by property name. Each parameter bound rules out the parameter sets it is not in.
 #include "cmdlet/bind.h"
 
 #include <stdlib.h>
@@ -67,7 +67,8 @@ const struct parameter *bind_find(const struct cmdlet *cmdlet, const char *name,
         const struct parameter *own = find_in(cmdlet, cmdlet->parameters, name, prefix, &count, matches, bytes);
         if (count == 1)
             return own;
-        const struct parameter *common = find_in(cmdlet, cmdlet_common_parameters, name, prefix, &count, matches, bytes);
+        const struct parameter *common = find_in(cmdlet, cmdlet_common_parameters, name, prefix, &count, matches,
+                                                 bytes);
         if (count == 1)
             return common;
         if (count)
@@ -139,7 +140,8 @@ static int bind_unknown(const struct cmdlet *cmdlet, const struct argument *argu
 {
     if (*matches) {
         bind_fail(error, CATEGORY_INVALID_ARGUMENT, "AmbiguousParameter",
-                  "Parameter cannot be processed because the parameter name '%s' is ambiguous. Possible matches include: %s.",
+                  "Parameter cannot be processed because the parameter name '%s' is ambiguous. Possible matches "
+                  "include: %s.",
                   argument->name, matches);
     } else {
         const char *near = nearest_parameter(cmdlet, argument->name);
@@ -191,7 +193,8 @@ static unsigned next_position(const struct bound *bound)
     return position;
 }
 
-// Parameters of one position, in the default set first; those that take the value as it is before those that convert it.
+// Parameters of one position, in the default set first; those that take the value as it is before those that convert
+// it.
 static int bind_position(struct bound *bound, unsigned position, const struct argument *argument,
                          const struct bind_context *context, struct bind_error *error)
 {
@@ -283,7 +286,8 @@ static int bind_choose(struct bound *bound, bool piped, struct bind_error *error
     char missing[300], first[300] = "";
     if (!bound->sets)
         return bind_fail(error, CATEGORY_INVALID_ARGUMENT, "AmbiguousParameterSet",
-                         "Parameter set cannot be resolved using the specified named parameters: they do not go together.");
+                         "Parameter set cannot be resolved using the specified named parameters: they do not go "
+                         "together.");
     u8 complete = 0;
     for (unsigned set = 0; set < CMDLET_SETS; set++) {
         if (!(bound->sets & 1 << set))
@@ -304,7 +308,8 @@ int bind_arguments(struct bound *bound, const struct cmdlet *cmdlet, const struc
                    const struct bind_context *context, bool piped, struct bind_error *error)
 {
     *error = (struct bind_error){0};
-    *bound = (struct bound){.cmdlet = cmdlet, .parameters = value_map(), .common = value_map(), .sets = all_sets(cmdlet)};
+    *bound = (struct bound){.cmdlet = cmdlet, .parameters = value_map(), .common = value_map(),
+                            .sets = all_sets(cmdlet)};
     bool *taken = value_allocate(count + 1);
     int failed = 0;
     for (size_t i = 0; i < count && !failed; i++)
@@ -377,9 +382,9 @@ int bind_object(struct bound *bound, const struct bound *base, struct value *obj
         return -1;
     }
     return bind_fail(error, CATEGORY_INVALID_ARGUMENT, "InputObjectNotBound",
-                     "The input object cannot be bound to any parameters for the command either because the command does "
-                     "not take pipeline input or the input and its properties do not match any of the parameters that "
-                     "take pipeline input.");
+                     "The input object cannot be bound to any parameters for the command either because the command "
+                     "does not take pipeline input or the input and its properties do not match any of the parameters "
+                     "that take pipeline input.");
 }
 
 const char *bound_set(const struct bound *bound)

@@ -1,5 +1,6 @@
 // From what was written to what a cmdlet takes: names to parameters, positions to parameters, pipeline objects to
-// parameters, and every value to the type its row of the table says. PowerShell's rules, in its order, with its messages.
+// parameters, and every value to the type its row of the table says. PowerShell's rules, in its order, with its
+// messages.
 #pragma once
 
 #include <stdio.h>
@@ -51,8 +52,8 @@ const char *bound_set(const struct bound *bound); // the parameter set's name; N
 const struct parameter *bind_find(const struct cmdlet *cmdlet, const char *name, char *matches, size_t bytes);
 bool bind_is_common(const struct parameter *parameter);
 
-// bind_convert.c. `value` as the parameter's type: a new reference, or NULL with `error` filled. `coerce` false: only if
-// it is of that type already.
+// bind_convert.c. `value` as the parameter's type: a new reference, or NULL with `error` filled. `coerce` false: only
+// if it is of that type already.
 struct value *bind_convert(const struct parameter *parameter, struct value *value, const char *spelling,
                            const struct bind_context *context, bool coerce, struct bind_error *error);
 __attribute__((format(printf, 4, 5))) int bind_fail(struct bind_error *error, enum error_category category,

@@ -43,7 +43,8 @@ static const char *wanted_name(const struct parameter *parameter)
     static const char *const names[] = {
         [PARAMETER_STRING] = "System.String", [PARAMETER_SWITCH] = "System.Management.Automation.SwitchParameter",
         [PARAMETER_BOOL] = "System.Boolean", [PARAMETER_INT] = "System.Int64", [PARAMETER_BYTES] = "System.Int64",
-        [PARAMETER_ENUM] = "System.String", [PARAMETER_TIMESPAN] = "System.TimeSpan", [PARAMETER_PATH] = "System.String",
+        [PARAMETER_ENUM] = "System.String", [PARAMETER_TIMESPAN] = "System.TimeSpan",
+        [PARAMETER_PATH] = "System.String",
         [PARAMETER_OBJECT] = "System.Object", [PARAMETER_MAP] = "System.Collections.Hashtable",
         [PARAMETER_BLOCK] = "System.Management.Automation.ScriptBlock", [PARAMETER_ANY] = "System.Object",
         [PARAMETER_VERSION] = "System.Version",
@@ -92,7 +93,8 @@ static struct value *convert_bool(const struct parameter *parameter, struct valu
         return value_bool(false);
     bind_fail(error, CATEGORY_INVALID_ARGUMENT, "ParameterArgumentTransformationError",
               "Cannot process argument transformation on parameter '%s'. Cannot convert value \"%s\" to type "
-              "\"System.Boolean\". Boolean parameters accept only Boolean values and numbers, such as $True, $False, 1 or 0.",
+              "\"System.Boolean\". Boolean parameters accept only Boolean values and numbers, such as $True, $False, 1 "
+              "or 0.",
               parameter->name, type_name(value));
     return NULL;
 }
@@ -170,8 +172,9 @@ static struct value *convert_enum(const struct parameter *parameter, struct valu
     }
     values_text(parameter->values, list, sizeof list);
     bind_fail(error, CATEGORY_INVALID_ARGUMENT, "CannotConvertArgumentNoMessage",
-              "Cannot bind parameter '%s'. Cannot convert value \"%.120s\". Error: \"Unable to match the identifier name "
-              "%.120s to a valid enumerator name. Specify one of the following enumerator names and try again: %s\"",
+              "Cannot bind parameter '%s'. Cannot convert value \"%.120s\". Error: \"Unable to match the identifier "
+              "name %.120s to a valid enumerator name. Specify one of the following enumerator names and try again: "
+              "%s\"",
               parameter->name, text, text, list);
     free(text);
     return NULL;
@@ -306,7 +309,8 @@ static bool is_missing(const struct parameter *parameter, const struct value *va
     if (parameter->type == PARAMETER_ANY || !counts || !(null || (empty && parameter->flags & PARAMETER_MANDATORY)))
         return false;
     bind_fail(error, CATEGORY_INVALID_ARGUMENT,
-              null ? "ParameterArgumentValidationErrorNullNotAllowed" : "ParameterArgumentValidationErrorEmptyStringNotAllowed",
+              null ? "ParameterArgumentValidationErrorNullNotAllowed"
+                   : "ParameterArgumentValidationErrorEmptyStringNotAllowed",
               "Cannot bind argument to parameter '%s' because it is %s.", parameter->name,
               null ? "null" : "an empty string");
     return true;
@@ -342,7 +346,8 @@ struct value *bind_convert(const struct parameter *parameter, struct value *valu
     for (size_t i = 0; i < count; i++) {
         struct value *item = value->kind == VALUE_ARRAY ? value->array.items[i] : value;
         struct value *converted = is_missing(parameter, item, error)
-                                ? NULL : convert_one(parameter, item, count == 1 ? spelling : NULL, context, coerce, error);
+                                ? NULL : convert_one(parameter, item, count == 1 ? spelling : NULL, context, coerce,
+                                                     error);
         if (!converted) {
             value_unref(list);
             return NULL;

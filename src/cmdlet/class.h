@@ -1,6 +1,6 @@
 // The classes of objects that cmdlets put out: which properties they have, in which order and of which type, and which
-// of them a table shows. One row here is what formatting, completion of property names, the JSON wire form and the API's
-// schema know of a class.
+// of them a table shows. One row here is what formatting, completion of property names, the JSON wire form and the
+// API's schema know of a class.
 #pragma once
 
 #include <stdio.h>

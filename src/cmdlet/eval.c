@@ -177,7 +177,8 @@ static struct value *eval_member(struct session *session, const struct node *nod
     struct value *name = target ? eval_value(session, node->child[1]) : NULL, *result = NULL;
     if (name) {
         char *text = eval_text(session, name);
-        result = type->kind == NODE_TYPE && type->prefix ? static_member(session, node, type->type, text, NULL, 0, false)
+        result = type->kind == NODE_TYPE && type->prefix
+                 ? static_member(session, node, type->type, text, NULL, 0, false)
                                                          : member_get(target, text);
         free(text);
     }
@@ -262,7 +263,8 @@ static struct value *eval_binary(struct session *session, const struct node *nod
         return value_bool(truth);
     }
     bool is = node->op == OPERATOR_IS || node->op == OPERATOR_ISNOT || node->op == OPERATOR_AS;
-    right = is && node->child[1]->kind == NODE_TYPE ? value_string(node->child[1]->type) : eval_value(session, node->child[1]);
+    right = is && node->child[1]->kind == NODE_TYPE ? value_string(node->child[1]->type)
+                                                    : eval_value(session, node->child[1]);
     if (right)
         result = operate_binary(session, node, node->op, left, right);
     value_unref(left);
@@ -302,7 +304,8 @@ static struct value *container_set(struct session *session, const struct node *n
     s64 index = key->kind == VALUE_INT ? key->integer : -1, count = (s64)value_count(container);
     if (key->kind == VALUE_INT && index < 0)
         index += count;
-    if (container->kind == VALUE_ARRAY && node->kind == NODE_INDEX && key->kind == VALUE_INT && index >= 0 && index < count) {
+    if (container->kind == VALUE_ARRAY && node->kind == NODE_INDEX && key->kind == VALUE_INT && index >= 0 &&
+        index < count) {
         struct value *copy = container_own(container);
         value_unref(copy->array.items[index]);
         copy->array.items[index] = value;
@@ -404,7 +407,8 @@ static struct value *eval_step(struct session *session, const struct node *node)
         old = value_int(0);
     }
     if (old)
-        new = operate_binary(session, node, node->op == OPERATOR_INCREMENT ? OPERATOR_ADD : OPERATOR_SUBTRACT, old, one);
+        new = operate_binary(session, node, node->op == OPERATOR_INCREMENT ? OPERATOR_ADD : OPERATOR_SUBTRACT, old,
+                             one);
     if (new) {
         result = value_ref(node->prefix ? new : old);
         eval_assign(session, node->child[0], new);

@@ -93,7 +93,8 @@ static bool is_default(const struct node *condition)
 }
 
 // Whether a clause of a switch takes the value.
-static bool switch_takes(struct session *session, const struct node *node, const struct node *condition, struct value *value)
+static bool switch_takes(struct session *session, const struct node *node, const struct node *condition,
+                         struct value *value)
 {
     struct value *result = NULL, *pattern = eval_value(session, condition);
     bool takes = false;

@@ -122,7 +122,8 @@ void job_done(struct job *job)
 
 static void job_show(struct job *job)
 {
-    static const char *const names[] = {[JOB_RUNNING] = "Running", [JOB_COMPLETED] = "Completed", [JOB_FAILED] = "Failed"};
+    static const char *const names[] = {[JOB_RUNNING] = "Running", [JOB_COMPLETED] = "Completed",
+                                        [JOB_FAILED] = "Failed"};
     pthread_mutex_lock(&job->lock);
     const bool more = job->count;
     pthread_mutex_unlock(&job->lock);

@@ -1,6 +1,6 @@
 // A cmdlet of the service that goes on while its session does something else: -AsJob. The session's thread owns the job
-// and shows it as an object; another thread, which the front end starts, carries its request out and hands in what comes
-// back. The two meet under the job's lock; no value is in both hands at once.
+// and shows it as an object; another thread, which the front end starts, carries its request out and hands in what
+// comes back. The two meet under the job's lock; no value is in both hands at once.
 #pragma once
 
 #include "cmdlet/request.h"
@@ -8,7 +8,8 @@
 struct job;
 struct session;
 
-// --- The other thread's side: carries job_request out with job_reply's reply, then calls job_done, which lets go of it.
+// --- The other thread's side: carries job_request out with job_reply's reply, then calls job_done, which lets go of
+// it.
 const struct request *job_request(const struct job *job);
 void job_reply(struct job *job, struct reply *reply);
 void job_done(struct job *job);

@@ -1,6 +1,7 @@
-// The tokens of the command language. What a character means depends on where it stands: in an expression `-` subtracts,
-// among a command's arguments it starts a parameter's name, and almost anything is a word. So the parser asks for one
-// token at a time and says which grammar holds; strings with variables in them, and words, it takes apart itself.
+// The tokens of the command language. What a character means depends on where it stands: in an expression `-`
+// subtracts, among a command's arguments it starts a parameter's name, and almost anything is a word. So the parser
+// asks for one token at a time and says which grammar holds; strings with variables in them, and words, it takes apart
+// itself.
 #pragma once
 
 #include "cmdlet/syntax.h"

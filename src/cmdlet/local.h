@@ -51,6 +51,6 @@ void stage_invoke(struct stage *stage, const struct cmdlet *cmdlet, struct value
 
 // Runs a block with $_ set to `item` (may be NULL) and puts what it gives into `output`, an array. false: stopped.
 bool stage_block(struct stage *stage, struct value *block, struct value *item, struct value *output);
-// What a block gives as one value: null, the one, or an array; or the named property if `what` is a string. The caller's;
-// NULL: stopped.
+// What a block gives as one value: null, the one, or an array; or the named property if `what` is a string. The
+// caller's; NULL: stopped.
 struct value *stage_evaluate(struct stage *stage, struct value *what, struct value *item);

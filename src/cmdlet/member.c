@@ -308,7 +308,8 @@ static struct value *call_get_type(const struct call *call)
 {
     static const char *const names[] = {
         [VALUE_NULL] = "Object", [VALUE_BOOL] = "Boolean", [VALUE_INT] = "Int64", [VALUE_REAL] = "Double",
-        [VALUE_STRING] = "String", [VALUE_TIMESPAN] = "TimeSpan", [VALUE_DATETIME] = "DateTime", [VALUE_ARRAY] = "Object[]",
+        [VALUE_STRING] = "String", [VALUE_TIMESPAN] = "TimeSpan", [VALUE_DATETIME] = "DateTime",
+        [VALUE_ARRAY] = "Object[]",
         [VALUE_MAP] = "Hashtable", [VALUE_OBJECT] = "Object", [VALUE_BLOCK] = "ScriptBlock",
     };
     const struct class *class = call->target->kind == VALUE_OBJECT ? class_find(call->target->map.type) : NULL;
@@ -327,12 +328,14 @@ static const struct {
     struct value *(*call)(const struct call *call);
 } methods[] = {
     {"ToString", ON_ALL, call_to_string},  {"GetType", ON_ALL, call_get_type},     {"ToUpper", ON_TEXT, call_upper},
-    {"ToUpperInvariant", ON_TEXT, call_upper}, {"ToLower", ON_TEXT, call_lower},   {"ToLowerInvariant", ON_TEXT, call_lower},
+    {"ToUpperInvariant", ON_TEXT, call_upper}, {"ToLower", ON_TEXT, call_lower},
+    {"ToLowerInvariant", ON_TEXT, call_lower},
     {"Trim", ON_TEXT, call_trim},          {"TrimStart", ON_TEXT, call_trim_start}, {"TrimEnd", ON_TEXT, call_trim_end},
     {"Split", ON_TEXT, call_split},        {"Replace", ON_TEXT, call_replace},     {"StartsWith", ON_TEXT, call_starts},
     {"EndsWith", ON_TEXT, call_ends},      {"Contains", ON_TEXT | ON_ARRAY, call_contains},
     {"IndexOf", ON_TEXT, call_index_of},   {"Substring", ON_TEXT, call_substring}, {"PadLeft", ON_TEXT, call_pad_left},
-    {"PadRight", ON_TEXT, call_pad_right}, {"ContainsKey", ON_MAP, call_contains_key}, {"Contains", ON_MAP, call_contains_key},
+    {"PadRight", ON_TEXT, call_pad_right}, {"ContainsKey", ON_MAP, call_contains_key},
+    {"Contains", ON_MAP, call_contains_key},
 };
 
 static unsigned kind_of(const struct value *target)
@@ -346,7 +349,8 @@ struct value *member_call(struct session *session, const struct node *node, stru
                           struct value **arguments, size_t count)
 {
     if (target->kind == VALUE_NULL)
-        return session_fail(session, node, "InvokeMethodOnNull", "You cannot call a method on a null-valued expression.");
+        return session_fail(session, node, "InvokeMethodOnNull",
+                            "You cannot call a method on a null-valued expression.");
     for (unsigned i = 0; i < ARRAY_SIZE(methods); i++) {
         if (value_name_compare(methods[i].name, name) || !(methods[i].on & (ON_ALL | kind_of(target))))
             continue;
@@ -356,8 +360,8 @@ struct value *member_call(struct session *session, const struct node *node, stru
         free(text);
         return eval_bounded(session, node, result);
     }
-    return session_fail(session, node, "MethodNotFound", "Method invocation failed because there is no method named '%.80s'.",
-                        name);
+    return session_fail(session, node, "MethodNotFound",
+                        "Method invocation failed because there is no method named '%.80s'.", name);
 }
 
 static struct value *text_character(const char *text, s64 index)

@@ -44,8 +44,8 @@ static double real_of(const struct value *number)
     return number->kind == VALUE_INT ? (double)number->integer : number->real;
 }
 
-static struct value *operate_fail(struct session *session, const struct node *node, const char *name, struct value *left,
-                                  struct value *right)
+static struct value *operate_fail(struct session *session, const struct node *node, const char *name,
+                                  struct value *left, struct value *right)
 {
     char *left_text = value_to_text(left), *right_text = value_to_text(right);
     session_fail(session, node, "InvalidOperation", "Cannot compute '%.80s' %s '%.80s': they are not of the same kind.",
@@ -388,8 +388,8 @@ static struct value *join(struct value *left, struct value *right)
     return result;
 }
 
-static struct value *operate_kind(struct session *session, const struct node *node, enum operator op, struct value *left,
-                                  struct value *right)
+static struct value *operate_kind(struct session *session, const struct node *node, enum operator op,
+                                  struct value *left, struct value *right)
 {
     bool sensitive = node && node->sensitive;
     switch (op) {
@@ -443,11 +443,13 @@ static int type_kind(const char *type)
 {
     static const struct { const char *name; int kind; } types[] = {
         {"string", VALUE_STRING}, {"int", VALUE_INT}, {"int32", VALUE_INT}, {"int64", VALUE_INT}, {"long", VALUE_INT},
-        {"uint32", VALUE_INT}, {"uint64", VALUE_INT}, {"byte", VALUE_INT}, {"bool", VALUE_BOOL}, {"boolean", VALUE_BOOL},
+        {"uint32", VALUE_INT}, {"uint64", VALUE_INT}, {"byte", VALUE_INT}, {"bool", VALUE_BOOL},
+        {"boolean", VALUE_BOOL},
         {"switch", VALUE_BOOL}, {"double", VALUE_REAL}, {"single", VALUE_REAL}, {"float", VALUE_REAL},
         {"decimal", VALUE_REAL}, {"timespan", VALUE_TIMESPAN}, {"datetime", VALUE_DATETIME}, {"array", VALUE_ARRAY},
         {"object[]", VALUE_ARRAY}, {"string[]", VALUE_ARRAY}, {"int[]", VALUE_ARRAY}, {"hashtable", VALUE_MAP},
-        {"collections.hashtable", VALUE_MAP}, {"scriptblock", VALUE_BLOCK}, {"management.automation.scriptblock", VALUE_BLOCK},
+        {"collections.hashtable", VALUE_MAP}, {"scriptblock", VALUE_BLOCK},
+        {"management.automation.scriptblock", VALUE_BLOCK},
     };
     if (!strncasecmp(type, "System.", 7))
         type += 7;

@@ -40,12 +40,14 @@ static bool matcher_make(struct matcher *matcher, struct session *session, const
         return false;
     }
     matcher->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                                  PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (sensitive ? 0 : PCRE2_CASELESS), &code, &at, NULL);
+                                  PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (sensitive ? 0 : PCRE2_CASELESS), &code, &at,
+                                  NULL);
     if (!matcher->code) {
         char why[160];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
         session_fail(session, node, "InvalidRegularExpression",
-                     "The regular expression pattern %.200s is not valid: %s at character %zu.", pattern, why, (size_t)at);
+                     "The regular expression pattern %.200s is not valid: %s at character %zu.", pattern, why,
+                     (size_t)at);
         return false;
     }
     matcher->context = pcre2_match_context_create(NULL);
@@ -130,8 +132,9 @@ struct value *text_replace(struct session *session, const struct node *node, con
         PCRE2_SIZE bytes = room;
         out = value_reallocate(out, room + 1);
         count = pcre2_substitute(matcher.code, (PCRE2_SPTR)text, strlen(text), 0,
-                                 PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY | PCRE2_SUBSTITUTE_UNKNOWN_UNSET,
-                                 matcher.data, matcher.context, (PCRE2_SPTR)with, strlen(with), (PCRE2_UCHAR *)out, &bytes);
+                                 PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY |
+                                 PCRE2_SUBSTITUTE_UNKNOWN_UNSET, matcher.data, matcher.context, (PCRE2_SPTR)with,
+                                 strlen(with), (PCRE2_UCHAR *)out, &bytes);
     }
     matcher_release(&matcher);
     if (count >= 0)
@@ -140,8 +143,8 @@ struct value *text_replace(struct session *session, const struct node *node, con
     return session_fail(session, node, "RegularExpressionLimit", "The text cannot be replaced with '%.100s'.", with);
 }
 
-struct value *text_split(struct session *session, const struct node *node, const char *text, const char *pattern, s64 most,
-                         bool sensitive)
+struct value *text_split(struct session *session, const struct node *node, const char *text, const char *pattern,
+                         s64 most, bool sensitive)
 {
     struct matcher matcher;
     if (!matcher_make(&matcher, session, node, pattern, sensitive))
@@ -236,12 +239,14 @@ char *text_format_one(const struct value *value, const char *format)
         break;
     case 'x':
         if (value->kind == VALUE_INT)
-            return value_text(*format == 'x' ? "%0*llx" : "%0*llX", places < 0 ? 0 : places, (unsigned long long)value->integer);
+            return value_text(*format == 'x' ? "%0*llx" : "%0*llX", places < 0 ? 0 : places,
+                              (unsigned long long)value->integer);
         break;
     case '0': { // "00", "0.00"
         size_t zeros = strspn(format, "0"), fraction = format[zeros] == '.' ? strspn(format + zeros + 1, "0#") : 0;
         if (zeros < 40 && fraction < 40)
-            return value_text("%0*.*f", (int)(zeros + (fraction ? fraction + 1 : 0)), (int)fraction, number_real(value));
+            return value_text("%0*.*f", (int)(zeros + (fraction ? fraction + 1 : 0)), (int)fraction,
+                              number_real(value));
         break;
     }
     default:
@@ -297,5 +302,6 @@ struct value *text_format(struct session *session, const struct node *node, cons
         return value_string_put(text);
     free(text);
     return session_fail(session, node, "FormatError",
-                        "Error formatting a string: '%.100s' asks for an argument that is not there, or is no format.", format);
+                        "Error formatting a string: '%.100s' asks for an argument that is not there, or is no format.",
+                        format);
 }

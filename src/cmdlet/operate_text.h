@@ -10,6 +10,7 @@ struct value *text_replace(struct session *session, const struct node *node, con
 struct value *text_split(struct session *session, const struct node *node, const char *text, const char *pattern,
                          s64 most, bool sensitive);
 struct value *text_join(struct value *list, const char *between);
-struct value *text_format(struct session *session, const struct node *node, const char *format, struct value *arguments);
+struct value *text_format(struct session *session, const struct node *node, const char *format,
+                          struct value *arguments);
 // One value in a .NET format: "N2", "X", "00". The caller frees.
 char *text_format_one(const struct value *value, const char *format);

@@ -433,8 +433,8 @@ struct node *parser_statement(struct parser *parser)
 static bool ends_itself(const struct node *node)
 {
     return node->kind >= NODE_IF && node->kind <= NODE_FUNCTION && node->kind != NODE_THROW &&
-           node->kind != NODE_RETURN && node->kind != NODE_EXIT && node->kind != NODE_BREAK && node->kind != NODE_CONTINUE &&
-           node->kind != NODE_DO;
+           node->kind != NODE_RETURN && node->kind != NODE_EXIT && node->kind != NODE_BREAK &&
+           node->kind != NODE_CONTINUE && node->kind != NODE_DO;
 }
 
 struct node *parser_statements(struct parser *parser, enum token_kind end)
@@ -458,7 +458,8 @@ struct node *parser_statements(struct parser *parser, enum token_kind end)
         struct node *statement = parser_statement(parser);
         parser_add(parser, node, statement);
         text = parser_look(parser);
-        if (!parser_failed(parser) && *text && !lexer_line_end(text) && !strchr(";)}", *text) && !ends_itself(statement)) {
+        if (!parser_failed(parser) && *text && !lexer_line_end(text) && !strchr(";)}", *text) &&
+            !ends_itself(statement)) {
             parser_unexpected(parser, LEXER_ARGUMENT, "UnexpectedToken", "the end of the statement");
             return node;
         }
@@ -494,7 +495,8 @@ struct syntax *syntax_parse(const char *name, const char *text, struct syntax_er
         return NULL;
     }
     if (good < bytes) {
-        lexer_fail(&parser.lexer, "InvalidEncoding", (u32)good, (u32)good, "The script is not UTF-8 at byte %zu.", good);
+        lexer_fail(&parser.lexer, "InvalidEncoding", (u32)good, (u32)good, "The script is not UTF-8 at byte %zu.",
+                   good);
         return NULL;
     }
     struct syntax *syntax = value_allocate(sizeof *syntax);

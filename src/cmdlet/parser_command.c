@@ -217,7 +217,8 @@ struct node *parser_pipeline(struct parser *parser)
     }
     parser_stages(parser, pipeline);
     if (!parser_failed(parser) && *parser_look(parser) == '&')
-        parser_unexpected(parser, LEXER_EXPRESSION, "BackgroundOperator", "the end of the command (nothing runs in the background)");
+        parser_unexpected(parser, LEXER_EXPRESSION, "BackgroundOperator",
+                          "the end of the command (nothing runs in the background)");
     parser_leave(parser);
     return parser_end(parser, pipeline);
 }

@@ -47,7 +47,8 @@ struct node *parser_expression(struct parser *parser);
 struct node *parser_primary(struct parser *parser, enum lexer_mode mode);
 struct node *parser_postfix(struct parser *parser, struct node *node);
 struct node *parser_block(struct parser *parser);
-// param( ... ), with [CmdletBinding()] before it: a block without statements that has the parameters. NULL: none stands here.
+// param( ... ), with [CmdletBinding()] before it: a block without statements that has the parameters. NULL: none stands
+// here.
 struct node *parser_param(struct parser *parser); // at {
 struct node *parser_parameters(struct parser *parser, struct node *block); // behind (
 struct node *parser_quoted(struct parser *parser); // at TOKEN_QUOTE or TOKEN_HERE

@@ -28,7 +28,8 @@ static void parts_flush(struct parts *parts)
 {
     if (!parts->bytes)
         return;
-    parser_add(parts->parser, parts->node, parser_literal(parts->parser, parts->node->start, value_string(parts->text)));
+    parser_add(parts->parser, parts->node, parser_literal(parts->parser, parts->node->start,
+                                                          value_string(parts->text)));
     parts->bytes = 0;
 }
 

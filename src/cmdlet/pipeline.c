@@ -58,12 +58,13 @@ static void parameter_set(struct session *session, const struct node *parameter,
 
 static void function_unknown(struct session *session, const char *name)
 {
-    session_fail(session, NULL, "NamedParameterNotFound", "A parameter cannot be found that matches parameter name '%.100s'.",
-                 name);
+    session_fail(session, NULL, "NamedParameterNotFound",
+                 "A parameter cannot be found that matches parameter name '%.100s'.", name);
 }
 
 // Named arguments first, the others in order, the rest into $args.
-static void function_bind(struct session *session, const struct node *block, const struct argument *arguments, size_t count)
+static void function_bind(struct session *session, const struct node *block, const struct argument *arguments,
+                          size_t count)
 {
     struct value *variables = session->scope->variables, *rest = value_array();
     bool *taken = value_allocate(count + 1);
@@ -81,7 +82,8 @@ static void function_bind(struct session *session, const struct node *block, con
             parameter_set(session, parameter, arguments[i + 1].value);
             taken[i + 1] = true;
         } else {
-            session_fail(session, NULL, "MissingArgument", "Missing an argument for parameter '%.100s'.", parameter->text);
+            session_fail(session, NULL, "MissingArgument", "Missing an argument for parameter '%.100s'.",
+                         parameter->text);
         }
     }
     u32 next = 1;
@@ -112,14 +114,15 @@ static void function_defaults(struct session *session, const struct node *block)
     }
 }
 
-void pipeline_parameters(struct session *session, const struct node *block, const struct argument *arguments, size_t count)
+void pipeline_parameters(struct session *session, const struct node *block, const struct argument *arguments,
+                         size_t count)
 {
     function_bind(session, block, arguments, count);
     function_defaults(session, block);
 }
 
-void pipeline_call(struct session *session, struct syntax *syntax, const struct node *block, const struct argument *arguments,
-                   size_t count, struct value *input, const struct sink *sink)
+void pipeline_call(struct session *session, struct syntax *syntax, const struct node *block,
+                   const struct argument *arguments, size_t count, struct value *input, const struct sink *sink)
 {
     struct syntax *outer = session->syntax;
     struct scope scope;
@@ -151,7 +154,8 @@ static void argument_add(struct stage *stage, struct argument argument)
 {
     if (stage->argument_count >= PIPELINE_ARGUMENTS) {
         value_unref(argument.value);
-        session_fail(stage->session, NULL, "TooManyArguments", "A command takes at most %d arguments.", PIPELINE_ARGUMENTS);
+        session_fail(stage->session, NULL, "TooManyArguments", "A command takes at most %d arguments.",
+                     PIPELINE_ARGUMENTS);
         return;
     }
     stage->arguments = value_reallocate(stage->arguments, (stage->argument_count + 1) * sizeof argument);
@@ -169,12 +173,14 @@ static void argument_splat(struct stage *stage, const struct node *node)
     value_add(stage->splats, value_ref(value));
     if (value_is_map(value)) {
         for (size_t i = 0; i < value->map.count; i++)
-            argument_add(stage, (struct argument){.name = value->map.pairs[i].key, .value = value_ref(value->map.pairs[i].value),
+            argument_add(stage, (struct argument){.name = value->map.pairs[i].key,
+                                                  .value = value_ref(value->map.pairs[i].value),
                                                   .start = node->start, .end = node->end});
         return;
     }
     for (size_t i = 0; i < value_count(value); i++)
-        argument_add(stage, (struct argument){.value = value_ref(value->array.items[i]), .start = node->start, .end = node->end});
+        argument_add(stage, (struct argument){.value = value_ref(value->array.items[i]), .start = node->start,
+                                              .end = node->end});
 }
 
 static void argument_value(struct stage *stage, const struct node *node)

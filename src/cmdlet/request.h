@@ -1,5 +1,5 @@
-// Where the command language and the service meet: a cmdlet with its bound, typed parameters, and what comes back, piece
-// by piece, while it works.
+// Where the command language and the service meet: a cmdlet with its bound, typed parameters, and what comes back,
+// piece by piece, while it works.
 #pragma once
 
 #include "cmdlet/cmdlet.h"

@@ -153,8 +153,8 @@ void variable_set(struct session *session, const char *name, struct value *value
         if (!value_name_compare(plain, constants[i])) {
             value_unref(value);
             if (i < 2) // what is assigned to $null is thrown away
-                session_fail(session, NULL, "VariableNotWritable", "Cannot overwrite variable %s because it is constant.",
-                             plain);
+                session_fail(session, NULL, "VariableNotWritable",
+                             "Cannot overwrite variable %s because it is constant.", plain);
             return;
         }
     variable_put(scope ? scope : session->scope, plain, value);
@@ -186,7 +186,8 @@ static char *cmdlet_class(const struct cmdlet *cmdlet)
     char *name = value_text_copy(cmdlet->name), *dash = strchr(name, '-');
     if (dash)
         memmove(dash, dash + 1, strlen(dash));
-    char *text = value_text(hyper_v ? "Microsoft.HyperV.PowerShell.Commands.%s" : "Microsoft.PowerShell.Commands.%sCommand",
+    char *text = value_text(hyper_v ? "Microsoft.HyperV.PowerShell.Commands.%s"
+                                    : "Microsoft.PowerShell.Commands.%sCommand",
                             name);
     free(name);
     return text;

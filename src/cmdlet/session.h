@@ -1,6 +1,6 @@
 // One run of the command language: its variables, its functions, and what it needs of the world, which comes in through
-// function pointers. The language itself touches no file, socket, clock or terminal, so that the shell, the tests and the
-// fuzzer drive the same code.
+// function pointers. The language itself touches no file, socket, clock or terminal, so that the shell, the tests and
+// the fuzzer drive the same code.
 //
 // A session belongs to one thread; session_cancel alone may be called from elsewhere, a signal handler included.
 #pragma once
@@ -78,7 +78,8 @@ void session_destroy(struct session *session);                       // NULL is 
 // Runs a script. `name` is what errors call it, NULL at a prompt. 0, or 1 if an error was reported; what `exit` says.
 int session_run(struct session *session, const char *name, const char *text);
 // The same with the words behind the script's name, for its param( ) and $args.
-int session_run_script(struct session *session, const char *name, const char *text, int count, const char *const *words);
+int session_run_script(struct session *session, const char *name, const char *text, int count,
+                       const char *const *words);
 bool session_exited(const struct session *session); // whether the last run said `exit`
 // `nidus CMDLET ARGS...`: words that a shell has split already. A leading dash names a parameter; literals ($true, 4GB)
 // and lists (a,b) are read; nothing else in a word means anything. 0, or 1 if an error was reported.

@@ -140,9 +140,10 @@ void pipeline_run(struct session *session, const struct node *node, const struct
 void pipeline_words(struct session *session, const char *name, const struct argument *arguments, size_t count,
                     const struct sink *sink);
 // Calls a function's or a block's body with arguments.
-void pipeline_call(struct session *session, struct syntax *syntax, const struct node *block, const struct argument *arguments,
-                   size_t count, struct value *input, const struct sink *sink);
+void pipeline_call(struct session *session, struct syntax *syntax, const struct node *block,
+                   const struct argument *arguments, size_t count, struct value *input, const struct sink *sink);
 // Sets the parameters of param( ) or a function in the scope that is current.
-void pipeline_parameters(struct session *session, const struct node *block, const struct argument *arguments, size_t count);
+void pipeline_parameters(struct session *session, const struct node *block, const struct argument *arguments,
+                         size_t count);
 const struct function *function_find(const struct session *session, const char *name);
 void function_set(struct session *session, const char *name, struct syntax *syntax, const struct node *block);

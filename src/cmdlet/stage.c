@@ -180,7 +180,8 @@ static bool stage_unknown(struct stage *stage, const char *name)
 
 static bool stage_absent(struct stage *stage)
 {
-    char *text = value_text("%s is a cmdlet of %s that nidus does not have.", stage->cmdlet->name, stage->cmdlet->module);
+    char *text = value_text("%s is a cmdlet of %s that nidus does not have.", stage->cmdlet->name,
+                            stage->cmdlet->module);
     struct failure failure = {
         .cmdlet = stage->cmdlet, .category = CATEGORY_NOT_IMPLEMENTED, .id = "NotImplemented",
         .exception = "NotImplementedException", .message = text, .start = stage->start, .end = stage->end,
@@ -217,7 +218,8 @@ bool stage_prepare(struct stage *stage, const char *name)
         return stage_unknown(stage, name);
     if (stage->cmdlet->flags & CMDLET_ABSENT)
         return stage_absent(stage);
-    if (bind_arguments(&stage->base, stage->cmdlet, stage->arguments, stage->argument_count, &context, stage->piped, &error)) {
+    if (bind_arguments(&stage->base, stage->cmdlet, stage->arguments, stage->argument_count, &context, stage->piped,
+                       &error)) {
         stage_bind_failed(stage, &error, true);
         return false;
     }
@@ -325,8 +327,8 @@ static bool stage_confirmed(struct stage *stage, const struct cmdlet *cmdlet, st
         answer = config->confirm(config->context, "Are you sure you want to perform this action?", question);
     else
         stage_fail(stage, CATEGORY_INVALID_OPERATION, "ConfirmationRequired",
-                   "%s asks before it acts on '%s', and nobody is there to answer. Add -Confirm:$false%s.", cmdlet->name,
-                   target, bind_find(cmdlet, "Force", NULL, 0) ? " or -Force" : "");
+                   "%s asks before it acts on '%s', and nobody is there to answer. Add -Confirm:$false%s.",
+                   cmdlet->name, target, bind_find(cmdlet, "Force", NULL, 0) ? " or -Force" : "");
     free(question);
     free(target);
     stage->session->yes_to_all |= answer == SESSION_YES_ALL;
@@ -358,7 +360,8 @@ void stage_invoke(struct stage *stage, const struct cmdlet *cmdlet, struct value
         .what_if = stage_is_what_if(stage), .verbose = stage_is_verbose(stage),
     };
     struct reply reply = {
-        .context = &carry, .output = carry_output, .host = carry_host, .warning = carry_warning, .verbose = carry_verbose,
+        .context = &carry, .output = carry_output, .host = carry_host, .warning = carry_warning,
+        .verbose = carry_verbose,
         .progress = carry_progress, .what_if = carry_what_if, .error = carry_error,
     };
     if (!stage_confirmed(stage, cmdlet, parameters))
@@ -435,7 +438,8 @@ static void stage_call(struct stage *stage)
     struct sink sink = {.put = stage_put_to, .context = stage};
     if (stage->piped && !stage->input)
         stage->input = value_array(); // no objects came, which is not the same as being no pipeline's
-    pipeline_call(stage->session, stage->syntax, stage->block, stage->arguments, stage->argument_count, stage->input, &sink);
+    pipeline_call(stage->session, stage->syntax, stage->block, stage->arguments, stage->argument_count, stage->input,
+                  &sink);
 }
 
 void stage_feed(struct stage *stage, struct value *object)

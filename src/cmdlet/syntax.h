@@ -22,7 +22,8 @@ enum node_kind {
     NODE_GROUP,         // ( statement )
     NODE_SUBEXPRESSION, // $( statements )
     NODE_MAP,           // @{ }: keys and values by turns
-    NODE_BLOCK,         // { }: statements, then NODE_PARAMETER...; `prefix`: the statements are begin's, process's, end's
+    // { }: statements, then NODE_PARAMETER...; `prefix`: the statements are begin's, process's, end's
+    NODE_BLOCK,
     NODE_PARAMETER,     // of a function: `text` its name, the default if it has one; `type` its type
     NODE_MEMBER,        // target, name
     NODE_CALL,          // target, name, arguments...

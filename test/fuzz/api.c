@@ -1,5 +1,5 @@
-// The API's foreign text: a request for a cmdlet (the first byte picks it from the table). What was taken is of the types
-// the table promises, and is carried over the wire unchanged.
+// The API's foreign text: a request for a cmdlet (the first byte picks it from the table). What was taken is of the
+// types the table promises, and is carried over the wire unchanged.
 #include <stdlib.h>
 #include <string.h>
 

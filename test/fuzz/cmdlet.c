@@ -1,6 +1,6 @@
 // Any bytes as a script: it is read, bound and run against a service that answers at once, within a number of steps.
-// Values that come out are made into text, as a front end would. The first byte chooses between a script and the words of
-// a shell's command line, which are then separated by line ends.
+// Values that come out are made into text, as a front end would. The first byte chooses between a script and the words
+// of a shell's command line, which are then separated by line ends.
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,11 +40,11 @@ static void fuzz_invoke(void *context, const struct request *request, const stru
             continue;
         if (parameter->flags & PARAMETER_LIST && value->kind != VALUE_ARRAY)
             abort();
-        if (!(parameter->flags & PARAMETER_LIST) && (parameter->type == PARAMETER_STRING || parameter->type == PARAMETER_ENUM) &&
-            value->kind != VALUE_STRING)
+        if (!(parameter->flags & PARAMETER_LIST) &&
+            (parameter->type == PARAMETER_STRING || parameter->type == PARAMETER_ENUM) && value->kind != VALUE_STRING)
             abort();
-        if (!(parameter->flags & PARAMETER_LIST) && (parameter->least || parameter->most) && parameter->type == PARAMETER_INT &&
-            (value->integer < parameter->least || value->integer > parameter->most))
+        if (!(parameter->flags & PARAMETER_LIST) && (parameter->least || parameter->most) &&
+            parameter->type == PARAMETER_INT && (value->integer < parameter->least || value->integer > parameter->most))
             abort();
     }
     free(json_write(request->parameters, true, 0));
@@ -52,7 +52,8 @@ static void fuzz_invoke(void *context, const struct request *request, const stru
         fuzz_object(request, reply, "lab1");
         fuzz_object(request, reply, "lab2");
     }
-    const struct cmdlet_error error = {CATEGORY_INVALID_OPERATION, "InvalidState", "VirtualizationException", NULL, "No."};
+    const struct cmdlet_error error = {CATEGORY_INVALID_OPERATION, "InvalidState", "VirtualizationException", NULL,
+                                       "No."};
     if (strlen(request->cmdlet->name) & 1)
         reply->error(reply->context, &error);
 }

@@ -1,4 +1,5 @@
-// The control channel's foreign text: configurations, and lines of messages and what is in them. The first byte picks one.
+// The control channel's foreign text: configurations, and lines of messages and what is in them. The first byte picks
+// one.
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// Frames from hostile guests: runts, giants, stacks of VLAN tags, segments that are none, through a switch with rules of
-// every kind and through the offloads at its ports. Besides what the sanitizers see it is checked that nothing comes
+// Frames from hostile guests: runts, giants, stacks of VLAN tags, segments that are none, through a switch with rules
+// of every kind and through the offloads at its ports. Besides what the sanitizers see it is checked that nothing comes
 // out that its taker was not to get: an offload it does not have, a checksum field outside the frame, a segment that
 // would be cut into too many packets; and that tables stay within their bounds.
 //

@@ -1,6 +1,6 @@
-// Stored records, and exported ones: a database file is foreign, too, once it was on a disk that fails or was edited by hand. Whatever the
-// bytes, opening and loading it ends with records or with an error, and what was loaded can be stored again. An input that
-// begins with a brace is the JSON of an exported one.
+// Stored records, and exported ones: a database file is foreign, too, once it was on a disk that fails or was edited by
+// hand. Whatever the bytes, opening and loading it ends with records or with an error, and what was loaded can be
+// stored again. An input that begins with a brace is the JSON of an exported one.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,8 @@ static void exported(const uint8_t *data, size_t size)
 {
     struct error error;
     struct vm_record record = {0}, again = {0};
-    json_t *json = size <= RECORD_JSON_BYTES ? json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *json = size <= RECORD_JSON_BYTES ? json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL)
+                                             : NULL;
     if (json && record_json_read(&record, json, &error) == 0) {
         check(&record);
         json_t *written = record_json_write(&record);

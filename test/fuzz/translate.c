@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
     if (!crossing && offset + available > PAGE_BYTES)
         available = PAGE_BYTES - offset;
     u64 second = crossing ? 2 * PAGE : ~0ull;
-    const struct block *block = translate_block(vm.code, mode, PAGE + offset, second, data + HEADER, available, crossing);
+    const struct block *block = translate_block(vm.code, mode, PAGE + offset, second, data + HEADER, available,
+                                                crossing);
     if (!block)
         return 0;
     assert(block->bytes <= available || block->bytes <= 1);

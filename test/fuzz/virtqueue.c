@@ -109,8 +109,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     struct error error = {0};
     char path[64];
     int image = memfd_create("disk", 0);
-    if (!(fuzz->memory = memory_create(MEMORY, &error)) || memory_reserve(fuzz->memory, MIB(64), &error) || image < 0 || ftruncate(image, 64 << 10) < 0)
-        fail("memory", &error);
+    if (!(fuzz->memory = memory_create(MEMORY, &error)) || memory_reserve(fuzz->memory, MIB(64), &error) || image < 0 ||
+        ftruncate(image, 64 << 10) < 0) fail("memory", &error);
     snprintf(path, sizeof path, "/proc/self/fd/%d", image);
     if (disk_open(&fuzz->disk, &(struct disk_config){.path = path}, &error) < 0)
         fail("disk", &error);
@@ -238,7 +238,8 @@ static void offer(struct fuzz *fuzz, unsigned queue, u16 size, u16 head)
     put(fuzz, ring_base(queue) + 0x1000 + 2, &index, 2);
 }
 
-// A request with a form: 16 bytes that both a block request and a frame may begin with, data, and a byte for the status.
+// A request with a form: 16 bytes that both a block request and a frame may begin with, data, and a byte for the
+// status.
 static void request(struct fuzz *fuzz, struct input *input, unsigned queue)
 {
     enum { AT = 0x30000 };

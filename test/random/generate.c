@@ -539,8 +539,8 @@ static void add_bytes(struct test *test, const u8 *bytes, unsigned count)
     test->insns++;
 }
 
-// Makes the case the body of a loop, long enough to be translated as one: registers that addresses are made of walk, and
-// one that nothing else changes counts the rounds.
+// Makes the case the body of a loop, long enough to be translated as one: registers that addresses are made of walk,
+// and one that nothing else changes counts the rounds.
 static void add_loop(struct maker *m)
 {
     static const s8 steps[] = {1, 2, 4, 8, 16, 64, -1, -4, -8, -32};
@@ -555,7 +555,8 @@ static void add_loop(struct maker *m)
         counter = (counter + 1) % 16;
     for (unsigned reg = 0; reg < 16; reg++)
         if (m->fixed >> reg & 1 && random_percent(r, 60) && test->length + 16 <= CASE_CODE)
-            add_bytes(test, (u8[]){0x48 | reg >> 3, 0x83, 0xc0 | (reg & 7), (u8)steps[random_below(r, sizeof steps)]}, 4);
+            add_bytes(test, (u8[]){0x48 | reg >> 3, 0x83, 0xc0 | (reg & 7), (u8)steps[random_below(r, sizeof steps)]},
+                      4);
     if (test->length + 12 > CASE_CODE)
         return;
     test->before.gpr[counter] = LOOP_LEAST + random_below(r, LOOP_MOST - LOOP_LEAST);
@@ -578,8 +579,8 @@ static bool add_insn(struct maker *m)
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&m->decoder, b, INSN_BYTES, &insn, operand)))
             continue;
         const struct opcode *opcode = opcode_of(&insn, operand);
-        if (opcode->class == OPCODE_INVALID || !comparable(&insn, operand) || (!m->options->intel && unspecified(&insn, test->bits)) ||
-            !of_class(m->options->class, &insn, opcode))
+        if (opcode->class == OPCODE_INVALID || !comparable(&insn, operand) ||
+            (!m->options->intel && unspecified(&insn, test->bits)) || !of_class(m->options->class, &insn, opcode))
             continue;
         if (masked_by_eax(&insn) &&
             (test->insns || gpr_number(operand[0].mem.base) == 0 || gpr_number(operand[0].mem.index) == 0))

@@ -1,7 +1,8 @@
 // The program: draws cases in batches, runs each batch on both sides, shows what differs. Exit status 0: nothing
 // differs.
 //
-//   random [--seed N] [--first N] [--cases N] [--class all|copy|stack|flow|string|state|system|vector|x87] [--bits 16|32|64]
+//   random [--seed N] [--first N] [--cases N] [--class all|copy|stack|flow|string|state|system|vector|x87] [--bits
+// 16|32|64]
 //          [--insns N] [--native] [--keep-going] [--verbose]
 #include <Zydis/Zydis.h>
 #include <getopt.h>
@@ -136,8 +137,8 @@ static int finish(const struct run *run, double taken)
     printf("random: class %s, %s, seed %llu: %llu cases, %llu instructions, %llu ended in a fault, %llu differ; "
            "%.0f cases/s\n",
            class_name[run->options.class], bits_name(run->options.bits), (unsigned long long)run->options.seed,
-           (unsigned long long)run->done, (unsigned long long)run->insns, (unsigned long long)run->faulted, (unsigned long long)run->different,
-           (double)run->done / taken);
+           (unsigned long long)run->done, (unsigned long long)run->insns, (unsigned long long)run->faulted,
+           (unsigned long long)run->different, (double)run->done / taken);
     return run->different ? 1 : 0;
 }
 

@@ -127,8 +127,8 @@ bool host_is_intel(void);
 void generate_memory(struct random *random, u8 data[DATA_MAPPED]);
 void generate_test(struct test *test, const struct options *options, u64 number, u64 rip);
 
-// native.c: maps the regions; runs tests and fills test->native and native_memory. A kernel without LDTs and 32-bit code
-// segments runs 64-bit cases only.
+// native.c: maps the regions; runs tests and fills test->native and native_memory. A kernel without LDTs and 32-bit
+// code segments runs 64-bit cases only.
 bool native_has_segments(void);
 void native_create(unsigned bits);
 void native_set_memory(const u8 data[DATA_MAPPED]);

@@ -36,7 +36,8 @@ static void documents(void **state)
          "Set-VMProcessor VMName=lab1 ExposeVirtualizationExtensions=True\n"},
         {"Set-VMProcessor -VMName lab1 -ExposeVirtualizationExtensions $false",
          "Set-VMProcessor VMName=lab1 ExposeVirtualizationExtensions=False\n"},
-        {"Set-VMMemory -VMName lab1 -DynamicMemoryEnabled $false", "Set-VMMemory VMName=lab1 DynamicMemoryEnabled=False\n"},
+        {"Set-VMMemory -VMName lab1 -DynamicMemoryEnabled $false",
+         "Set-VMMemory VMName=lab1 DynamicMemoryEnabled=False\n"},
         {"Get-VMNetworkAdapter -VMName lab1 | Set-VMNetworkAdapter -MacAddressSpoofing On",
          "Get-VMNetworkAdapter VMName=lab1\nSet-VMNetworkAdapter MacAddressSpoofing=On VMNetworkAdapter=lab1\n"},
         {"New-VMSwitch -Name VmNAT -SwitchType Internal\n"
@@ -48,9 +49,11 @@ static void documents(void **state)
          "\xe2\x80\x9c" "192.168.100.0/24\xe2\x80\x9d\n",
          "New-VMSwitch Name=VmNAT SwitchType=Internal\n"
          "New-NetNat Name=LocalNAT InternalIPInterfaceAddressPrefix=192.168.100.0/24\n"},
-        {"Get-NetAdapter 'vEthernet (VmNat)' | New-NetIPAddress -IPAddress 192.168.100.1 -AddressFamily IPv4 -PrefixLength 24",
+        {"Get-NetAdapter 'vEthernet (VmNat)' | New-NetIPAddress -IPAddress 192.168.100.1 -AddressFamily IPv4 "
+         "-PrefixLength 24",
          "Get-NetAdapter Name=vEthernet (VmNat)\n"},
-        {"get-netadapter \"vEthernet (VmNat)\" | New-NetIPAddress -IPAddress 192.168.100.1 -AddressFamily IPv4 -PrefixLength 24",
+        {"get-netadapter \"vEthernet (VmNat)\" | New-NetIPAddress -IPAddress 192.168.100.1 -AddressFamily IPv4 "
+         "-PrefixLength 24",
          "Get-NetAdapter Name=vEthernet (VmNat)\n"},
         {"Netsh interface ip add dnsserver \"vEthernet (VmNat)\" address=10.0.0.53",
          "Add-NetshDnsServer Address=10.0.0.53 InterfaceAlias=vEthernet (VmNat)\n"},
@@ -67,14 +70,16 @@ static void documents_addresses(void **state)
 {
     (void)state;
     static const struct line lines[] = {
-        {"Get-NetAdapter 'lab1' | New-NetIPAddress -IPAddress 192.168.100.2 -DefaultGateway 192.168.100.1 -AddressFamily IPv4 "
-         "-PrefixLength 24",
-         "Get-NetAdapter Name=lab1\nNew-NetIPAddress IPAddress=192.168.100.2 DefaultGateway=192.168.100.1 AddressFamily=IPv4 "
-         "PrefixLength=24 InterfaceIndex=7\n"},
-        {"get-netadapter \"lab1\" | New-NetIPAddress -IPAddress 192.168.100.2 -DefaultGateway 192.168.100.1 -AddressFamily IPv4 "
-         "-PrefixLength 24",
-         "Get-NetAdapter Name=lab1\nNew-NetIPAddress IPAddress=192.168.100.2 DefaultGateway=192.168.100.1 AddressFamily=IPv4 "
-         "PrefixLength=24 InterfaceIndex=7\n"},
+        {"Get-NetAdapter 'lab1' | New-NetIPAddress -IPAddress 192.168.100.2 -DefaultGateway 192.168.100.1 "
+         "-AddressFamily IPv4 -PrefixLength 24",
+         "Get-NetAdapter Name=lab1\n"
+         "New-NetIPAddress IPAddress=192.168.100.2 DefaultGateway=192.168.100.1 AddressFamily=IPv4 PrefixLength=24 "
+         "InterfaceIndex=7\n"},
+        {"get-netadapter \"lab1\" | New-NetIPAddress -IPAddress 192.168.100.2 -DefaultGateway 192.168.100.1 "
+         "-AddressFamily IPv4 -PrefixLength 24",
+         "Get-NetAdapter Name=lab1\n"
+         "New-NetIPAddress IPAddress=192.168.100.2 DefaultGateway=192.168.100.1 AddressFamily=IPv4 PrefixLength=24 "
+         "InterfaceIndex=7\n"},
     };
     check(lines, ARRAY_SIZE(lines));
 }
@@ -90,11 +95,13 @@ static void names_and_positions(void **state)
         {"Set-VMMemory x -StartupBytes 2GB; Set-VMMemory x -StartupBytes '512MB'",
          "Set-VMMemory StartupBytes=2147483648 VMName=x\nSet-VMMemory StartupBytes=536870912 VMName=x\n"},
         {"Set-VMMemory 007 -Buffer 20", "Set-VMMemory Buffer=20 VMName=007\n"},
-        {"Get-VMMemory lab1 | Set-VMMemory -Buffer 30", "Get-VMMemory VMName=lab1\nSet-VMMemory Buffer=30 VMMemory=lab1\n"},
+        {"Get-VMMemory lab1 | Set-VMMemory -Buffer 30",
+         "Get-VMMemory VMName=lab1\nSet-VMMemory Buffer=30 VMMemory=lab1\n"},
         {"'lab1', 'lab2' | Get-VMMemory | Out-Null", "Get-VMMemory VMName=lab1\nGet-VMMemory VMName=lab2\n"},
         {"$m = Get-VMMemory lab1; Set-VMMemory -VMMemory $m -Priority 5",
          "Get-VMMemory VMName=lab1\nSet-VMMemory VMMemory=lab1 Priority=5\n"},
-        {"$p = @{VMName = 'x'; Count = 3}; Set-VMProcessor @p -Reserve 10", "Set-VMProcessor VMName=x Count=3 Reserve=10\n"},
+        {"$p = @{VMName = 'x'; Count = 3}; Set-VMProcessor @p -Reserve 10",
+         "Set-VMProcessor VMName=x Count=3 Reserve=10\n"},
         {"Set-VMProcessor \"$('a' + 'b')\" -Count (1 + 1)", "Set-VMProcessor Count=2 VMName=ab\n"},
         {"$n = 'x'; Set-VMProcessor $n-1 -Count 2; Set-VMProcessor pre$n -Count 2",
          "Set-VMProcessor Count=2 VMName=x-1\nSet-VMProcessor Count=2 VMName=prex\n"},
@@ -151,7 +158,8 @@ static void paths_are_absolute(void **state)
     const struct bind_context context = {.directory = "/work", .home = "/home/me"};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct bind_error error;
-        struct value *given = value_string(cases[i].given), *path = bind_convert(&parameter, given, NULL, &context, true, &error);
+        struct value *given = value_string(cases[i].given),
+            *path = bind_convert(&parameter, given, NULL, &context, true, &error);
         assert_string_equal(path->string, cases[i].path);
         value_unref(given);
         value_unref(path);
@@ -161,7 +169,8 @@ static void paths_are_absolute(void **state)
 static void versions_keep_their_spelling(void **state)
 {
     (void)state;
-    static const struct { const char *text, *version; } cases[] = {{"8.0", "8.0"}, {"10.0", "10.0"}, {"8", "8.0"}, {"100.0", "100.0"}};
+    static const struct { const char *text, *version; } cases[] = {{"8.0", "8.0"}, {"10.0", "10.0"}, {"8", "8.0"},
+                                                                   {"100.0", "100.0"}};
     const struct parameter parameter = {.name = "Version", .type = PARAMETER_VERSION};
     const struct bind_context context = {0};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -1,4 +1,5 @@
-// The command language from text to effect: scripts and what comes out of them, with a service that answers from memory.
+// The command language from text to effect: scripts and what comes out of them, with a service that answers from
+// memory.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -19,7 +20,8 @@ static void check(const struct line *lines, size_t count)
         int failed = session_run(fake.session, NULL, lines[i].script);
         const char *output = fake.output ? fake.output : "";
         if (failed || strcmp(output, lines[i].output) != 0)
-            print_error("%s\n  gives   %s  errors  %s\n", lines[i].script, output, fake.errors ? fake.errors : "none\n");
+            print_error("%s\n  gives   %s  errors  %s\n", lines[i].script, output,
+                        fake.errors ? fake.errors : "none\n");
         assert_string_equal(output, lines[i].output);
         assert_int_equal(failed, 0);
         fake_stop(&fake);
@@ -57,17 +59,20 @@ static void expressions(void **state)
          "a\nb\n\nc\n3\na\nb,c\nx\ny\n"},
         {"'abc' -split ''", "a\nb\nc\n"},
         {"1, 2, 3 -join '-'; -join ('a', 'b')", "1-2-3\nab\n"},
-        {"'{0} has {1:N2} GB, {2,5}|{2,-5}|{{}}' -f 'lab', 1234.5, 'x'; '{0:D3} {0:X}' -f 10", "lab has 1,234.50 GB,     x|x    |{}\n010 A\n"},
+        {"'{0} has {1:N2} GB, {2,5}|{2,-5}|{{}}' -f 'lab', 1234.5, 'x'; '{0:D3} {0:X}' -f 10",
+         "lab has 1,234.50 GB,     x|x    |{}\n010 A\n"},
         {"$true -and $false; $true -or $x; -not 0; !1; $true -xor $true; 6 -band 3; 6 -bor 1; 5 -bxor 1",
          "False\nTrue\nTrue\nFalse\nFalse\n2\n7\n4\n"},
         {"5 -is [int]; 'a' -is [string]; 5 -isnot [string]; '7' -as [int]; [int]'12' + 1; [string]5 + 1; [bool]1",
          "True\nTrue\nTrue\n7\n13\n51\nTrue\n"},
-        {"[int[]]('1', '2') -join '+'; [timespan]'01:30:00'; ([timespan]'01:30:00').TotalMinutes", "1+2\n01:30:00\n90\n"},
+        {"[int[]]('1', '2') -join '+'; [timespan]'01:30:00'; ([timespan]'01:30:00').TotalMinutes",
+         "1+2\n01:30:00\n90\n"},
         {"$a = 1, 2, 3; $a[0]; $a[-1]; $a[0, 2]; $a[5]; 'hello'[1]; $a.Count; $null.Count", "1\n3\n1\n3\ne\n3\n0\n"},
         {"$h = @{Name = 'x'; 'Two' = 2\n Three = 1 + 2 }; $h.name; $h['two']; $h.Three; $h.Keys -join ','; $h.Count",
          "x\n2\n3\nName,Two,Three\n3\n"},
-        {"' a '.Trim().ToUpper() + 'B'.ToLower(); 'a,b'.Split(',')[1]; 'aXa'.Replace('a', 'b'); 'abc'.StartsWith('ab'); "
-         "'abc'.Contains('z'); 'abcdef'.Substring(2, 3); (5).ToString(); 'abc'.Length; 'ab'.PadLeft(4); 'abc'.IndexOf('c')",
+        {"' a '.Trim().ToUpper() + 'B'.ToLower(); 'a,b'.Split(',')[1]; 'aXa'.Replace('a', 'b'); "
+         "'abc'.StartsWith('ab'); 'abc'.Contains('z'); 'abcdef'.Substring(2, 3); (5).ToString(); 'abc'.Length; "
+         "'ab'.PadLeft(4); 'abc'.IndexOf('c')",
          "Ab\nb\nbXb\nTrue\nFalse\ncde\n5\n3\n  ab\n2\n"},
         {"(Get-Date).Year; (Get-Date).AddDays; Get-Date -Format 'yyyy-MM-dd HH:mm'", "2000\n2000-01-01 00:00\n"},
     };
@@ -86,7 +91,8 @@ static void statements(void **state)
         {"$i = 3; do { $i; $i-- } until ($i -le 1)", "3\n2\n"},
         {"switch ('b') { 'a' { 1 } 'b' { 2 } default { 3 } }; switch (9) { 1 { 1 } default { 'd' } }", "2\nd\n"},
         {"switch -Wildcard ('lab1', 'web') { 'lab*' { \"L$_\" } { $_.Length -eq 3 } { 'three' } }", "Llab1\nthree\n"},
-        {"try { throw 'oops'; 'no' } catch { \"caught $_ $($_.Exception.Message)\" } finally { 'end' }", "caught oops oops\nend\n"},
+        {"try { throw 'oops'; 'no' } catch { \"caught $_ $($_.Exception.Message)\" } finally { 'end' }",
+         "caught oops oops\nend\n"},
         {"try { nothing-here } catch { $_.FullyQualifiedErrorId }", "CommandNotFoundException\n"},
         {"try { 1 / 0 } catch { 'div' }; try { try { throw 'a' } finally { 'f' } } catch { \"$_\" }", "div\nf\na\n"},
         {"function Add([int]$a, $b = 10) { $a + $b }; Add 1 2; Add 5; Add -b 1 -a 2", "3\n15\n3\n"},
@@ -101,7 +107,8 @@ static void statements(void **state)
          "1 5 2\n9\n"},
         {"# comment\n1 <# in\nside #> + 2 # end\n", "3\n"},
         {"1 `\n + 2", "3\n"},
-        {"$p = @{Property = 'Name'}; Get-VMMemory lab1 | Select-Object @p | ConvertTo-Json -Compress", "{\"Name\":\"lab1\"}\n"},
+        {"$p = @{Property = 'Name'}; Get-VMMemory lab1 | Select-Object @p | ConvertTo-Json -Compress",
+         "{\"Name\":\"lab1\"}\n"},
         {"$x = if ($true) { 5 }; $x; $y = foreach ($i in 1..2) { $i * 2 }; $y -join ','", "5\n2,4\n"},
         {"$ErrorActionPreference; $?; $env:HOME; $null -eq $undefined", "Continue\nTrue\n/home/me\nTrue\n"},
     };
@@ -119,13 +126,17 @@ static void pipelines(void **state)
         {"3, 1, 2, 1 | sort -Unique; 'b', 'A' | sort", "1\n2\n3\nA\nb\n"},
         {"Get-VMMemory * | Group-Object State | % { \"$($_.Name) $($_.Count)\" }", "Running 1\nOff 2\n"},
         {"(Get-VMMemory * | Measure-Object MemoryStartup -Sum -Maximum -Minimum -Average).Sum / 1GB", "7\n"},
-        {"Get-VMMemory lab1 | select Name, @{n = 'GiB'; e = { $_.MemoryStartup / 1GB }} | ConvertTo-Csv", "\"Name\",\"GiB\"\n\"lab1\",\"4\"\n"},
-        {"1..10 | select -First 2; 1..10 | select -Last 2; 1..5 | select -Skip 3; 1, 1, 2 | select -Unique", "1\n2\n9\n10\n4\n5\n1\n2\n"},
+        {"Get-VMMemory lab1 | select Name, @{n = 'GiB'; e = { $_.MemoryStartup / 1GB }} | ConvertTo-Csv",
+         "\"Name\",\"GiB\"\n\"lab1\",\"4\"\n"},
+        {"1..10 | select -First 2; 1..10 | select -Last 2; 1..5 | select -Skip 3; 1, 1, 2 | select -Unique",
+         "1\n2\n9\n10\n4\n5\n1\n2\n"},
         {"1..3 | ForEach-Object -Begin { 'b' } -Process { $_ * 2 } -End { 'e' }", "b\n2\n4\n6\ne\n"},
         {"'a' | ForEach-Object ToUpper; (Get-VMMemory *).Name -join ','", "A\nlab1,lab2,web\n"},
-        {"'[1,{\"a\":true}]' | ConvertFrom-Json | % { \"$($_.a)|\" }; @{a = 1} | ConvertTo-Json -Compress", "|\nTrue|\n{\"a\":1}\n"},
+        {"'[1,{\"a\":true}]' | ConvertFrom-Json | % { \"$($_.a)|\" }; @{a = 1} | ConvertTo-Json -Compress",
+         "|\nTrue|\n{\"a\":1}\n"},
         {"Write-Output 1 2; echo a b; 1, 2 | Out-Null", "1\n2\na\nb\n"},
-        {"$v = Get-VMMemory lab1; $v.Name; (Get-VMMemory web).State; Get-VMMemory * | Tee-Object -Variable all | Out-Null; $all.Count",
+        {"$v = Get-VMMemory lab1; $v.Name; (Get-VMMemory web).State; Get-VMMemory * | Tee-Object -Variable all | "
+         "Out-Null; $all.Count",
          "lab1\nOff\n3\n"},
         {"Get-VMMemory * -OutVariable o | Out-Null; $o.Count", "3\n"},
         {"Get-Content lines; (Get-Content ./lines -Raw).Length; Test-Path lines, nope", "one\ntwo\n9\nTrue\nFalse\n"},
@@ -134,9 +145,12 @@ static void pipelines(void **state)
         {"'x' | Out-String; 'a b' | Out-String -Stream", "x\n\na b\n"},
         {"Write-Error 'bad' -ErrorAction SilentlyContinue; $Error[0].Exception.Message; $?", "bad\nTrue\n"},
         {"Get-VMMemory gone -ErrorAction SilentlyContinue -ErrorVariable e; $?; \"$e\"; $e[0].FullyQualifiedErrorId",
-         "False\nThere is no virtual machine 'gone'.\nInvalidParameter,Microsoft.HyperV.PowerShell.Commands.GetVMMemory\n"},
-        {"try { Get-VMMemory gone -ErrorAction Stop; 'no' } catch { \"caught: $_\" }", "caught: There is no virtual machine 'gone'.\n"},
-        {"Get-VMMemory gone 2>$null; Get-VMMemory gone 2>&1 | % { \"E $_\" }", "E There is no virtual machine 'gone'.\n"},
+         "False\nThere is no virtual machine 'gone'.\n"
+         "InvalidParameter,Microsoft.HyperV.PowerShell.Commands.GetVMMemory\n"},
+        {"try { Get-VMMemory gone -ErrorAction Stop; 'no' } catch { \"caught: $_\" }",
+         "caught: There is no virtual machine 'gone'.\n"},
+        {"Get-VMMemory gone 2>$null; Get-VMMemory gone 2>&1 | % { \"E $_\" }",
+         "E There is no virtual machine 'gone'.\n"},
     };
     check(lines, ARRAY_SIZE(lines));
 }
@@ -148,7 +162,8 @@ static void effects(void **state)
     fake_start(&fake, 0);
     assert_int_equal(session_run(fake.session, NULL, "'a', 'b' > out.txt"), 0);
     assert_string_equal(fake.file, "/work/out.txt: a\nb\n");
-    assert_int_equal(session_run(fake.session, NULL, "1..2 | Out-File ~/x -Append; Write-Host a b; Write-Warning w"), 0);
+    assert_int_equal(session_run(fake.session, NULL, "1..2 | Out-File ~/x -Append; Write-Host a b; Write-Warning w"),
+                     0);
     assert_string_equal(fake.file, "/home/me/x+: 1\n2\n");
     assert_string_equal(fake.texts, "a b\nw\n");
     assert_int_equal(session_run(fake.session, NULL, "'a' > /full"), 1);
@@ -195,18 +210,18 @@ static void errors_have_places(void **state)
          "Set-VMProcessor: A parameter cannot be found that matches parameter name 'Foo'. "
          "[NamedParameterNotFound,Microsoft.HyperV.PowerShell.Commands.SetVMProcessor] 1:27+4\n"},
         {"\n\n  Set-VMMemory \xe2\x80\x9c\xc3\xa4\xe2\x80\x9d -Buffer 5000",
-         "Set-VMMemory: Cannot validate argument on parameter 'Buffer'. The 5000 argument is greater than the maximum allowed "
-         "range of 2000. Supply an argument that is less than or equal to 2000 and then try the command again. "
+         "Set-VMMemory: Cannot validate argument on parameter 'Buffer'. The 5000 argument is greater than the maximum "
+         "allowed range of 2000. Supply an argument that is less than or equal to 2000 and then try the command again. "
          "[ParameterArgumentValidationError,Microsoft.HyperV.PowerShell.Commands.SetVMMemory] 3:28+4\n"},
         {"if (1 { 2 }", "-: Unexpected '{': ')' was expected. [MissingEndParenthesis] 1:7+1\n"},
         {"'abc", "-: The string is missing the terminator: '. [TerminatorExpectedAtEndOfString] 1:1+1\n"},
-        {"Set-VMProcesor x", "Set-VMProcesor: The term 'Set-VMProcesor' is not recognized as the name of a cmdlet, function or "
-         "script. Did you mean Set-VMProcessor? [CommandNotFoundException] 1:1+14\n"},
+        {"Set-VMProcesor x", "Set-VMProcesor: The term 'Set-VMProcesor' is not recognized as the name of a cmdlet, "
+         "function or script. Did you mean Set-VMProcessor? [CommandNotFoundException] 1:1+14\n"},
         {"Start-VMFailover x", "Start-VMFailover: Start-VMFailover is a cmdlet of Hyper-V that nidus does not have. "
          "[NotImplemented,Microsoft.HyperV.PowerShell.Commands.StartVMFailover] 1:1+18\n"},
         {"1 / 0", "-: Attempted to divide by zero. [RuntimeException] 1:1+5\n"},
-        {"'a' -match '('", "-: The regular expression pattern ( is not valid: missing closing parenthesis at character 1. "
-         "[InvalidRegularExpression] 1:1+14\n"},
+        {"'a' -match '('", "-: The regular expression pattern ( is not valid: missing closing parenthesis at character "
+         "1. [InvalidRegularExpression] 1:1+14\n"},
         {"$null.Foo()", "-: You cannot call a method on a null-valued expression. [InvokeMethodOnNull] 1:1+11\n"},
         {"$true = 1", "-: Cannot overwrite variable true because it is constant. [VariableNotWritable] 1:1+1\n"},
         {"function F { F }; F", "-: The script calls itself too deeply. [CallDepthOverflow] 1:1+1\n"},
@@ -261,7 +276,8 @@ static void words_bind_as_arguments(void **state)
     fake_start(&fake, 0);
     const char *const set[] = {"set-vmprocessor", "-vmname", "my lab; $x | 'y'", "-Expose", "$true", "-Count:2"};
     assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(set), set), 0);
-    assert_string_equal(fake.requests, "Set-VMProcessor VMName=my lab; $x | 'y' ExposeVirtualizationExtensions=True Count=2\n");
+    assert_string_equal(fake.requests, "Set-VMProcessor VMName=my lab; $x | 'y' ExposeVirtualizationExtensions=True "
+                        "Count=2\n");
     fake_clear(&fake);
     const char *const memory[] = {"Set-VMMemory", "a,b", "-StartupBytes", "2GB"};
     assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(memory), memory), 0);
@@ -279,7 +295,8 @@ static void types_have_members(void **state)
 {
     (void)state;
     static const struct line lines[] = {
-        {"[int]::MaxValue; [long]::MinValue; [System.Int32]::MinValue", "2147483647\n-9223372036854775808\n-2147483648\n"},
+        {"[int]::MaxValue; [long]::MinValue; [System.Int32]::MinValue",
+         "2147483647\n-9223372036854775808\n-2147483648\n"},
         {"[math]::Max(1, 2.5); [Math]::Min(3, 2); [math]::Abs(-5); [math]::Pow(2, 10)", "2.5\n2\n5\n1024\n"},
         {"[math]::Round(2.5); [math]::Round(3.5); [math]::Round(2.567, 2); [math]::Floor(-1.5); [math]::Ceiling(1.1)",
          "2\n4\n2.57\n-2\n2\n"},
@@ -312,7 +329,8 @@ static void errors_are_caught_by_type(void **state)
 {
     (void)state;
     static const struct line lines[] = {
-        {"try { Set-VMProcessor gone -Count 1 -ErrorAction Stop } catch [a.b] { 'no' } catch [VirtualizationException] { 'hv' }", "hv\n"},
+        {"try { Set-VMProcessor gone -Count 1 -ErrorAction Stop } catch [a.b] { 'no' } catch [VirtualizationException] "
+         "{ 'hv' }", "hv\n"},
         {"try { throw 'x' } catch [System.Exception] { \"all $_\" } catch { 'never' }", "all x\n"},
         {"try { try { throw 'x' } catch [a.b], [c] { 'no' } finally { 'f' } } catch { \"outer $_\" }", "f\nouter x\n"},
         {"try { Get-Nothing } catch [System.Management.Automation.CommandNotFoundException] { 'cmd' }", "cmd\n"},
@@ -339,7 +357,8 @@ static void exit_says_the_status(void **state)
 static void scripts_take_parameters(void **state)
 {
     (void)state;
-    static const char script[] = "# what it is for\n[CmdletBinding()]\nparam(\n  [Parameter(Mandatory)] [string] $Name,\n"
+    static const char script[] = "# what it is for\n[CmdletBinding()]\nparam(\n"
+        "  [Parameter(Mandatory)] [string] $Name,\n"
                                  "  [int]$Count = 2,\n  [switch]$Fast\n)\n\"$Name $Count $Fast $($args.Count)\"\n";
     struct fake fake;
     fake_start(&fake, 100000);
@@ -365,7 +384,8 @@ static void consoles_by_their_window(void **state)
     (void)state;
     struct fake fake;
     fake_start(&fake, 100000);
-    assert_int_equal(session_run(fake.session, NULL, "vmconnect localhost lab; vmconnect lab; vmconnect.exe . 'a b'"), 0);
+    assert_int_equal(session_run(fake.session, NULL, "vmconnect localhost lab; vmconnect lab; vmconnect.exe . 'a b'"),
+                     0);
     assert_string_equal(fake.requests, "Connect-VM VMName=lab\nConnect-VM VMName=lab\nConnect-VM VMName=a b\n");
     assert_int_equal(session_run(fake.session, NULL, "vmconnect far lab"), 1);
     assert_non_null(strstr(fake.errors, "log in at 'far'"));
@@ -376,7 +396,8 @@ static void jobs_go_on_beside(void **state)
 {
     (void)state;
     static const struct line lines[] = {
-        {"$j = Start-VM lab -AsJob; $j.Name; $j.State; $j.Command; $j.PSJobTypeName", "Job1\nCompleted\nStart-VM\nVMJob\n"},
+        {"$j = Start-VM lab -AsJob; $j.Name; $j.State; $j.Command; $j.PSJobTypeName",
+         "Job1\nCompleted\nStart-VM\nVMJob\n"},
         {"Start-VM lab -AsJob | Out-Null; Stop-VM lab -AsJob | Out-Null; (Get-Job).Count; (Get-Job 2).Command; "
          "(Get-Job -Name Job*).Count", "2\nStop-VM\n2\n"},
         {"(Start-VM lab -AsJob | Wait-Job).State; Get-Job | Remove-Job; (Get-Job).Count", "Completed\n0\n"},
@@ -411,7 +432,8 @@ static void jobs_are_refused_where_there_are_none(void **state)
 {
     (void)state;
     struct fake fake = {0};
-    const struct session_config config = {.context = &fake, .invoke = fake_invoke, .emit = fake_emit, .error = fake_error};
+    const struct session_config config = {.context = &fake, .invoke = fake_invoke, .emit = fake_emit,
+                                          .error = fake_error};
     fake.session = session_create(&config);
     assert_int_equal(session_run(fake.session, NULL, "Start-VM lab -AsJob"), 1);
     assert_non_null(strstr(fake.errors, "Leave -AsJob out"));
@@ -429,7 +451,8 @@ static void cancel_ends_a_run(void **state)
 {
     (void)state;
     struct fake fake = {0};
-    const struct session_config config = {.context = &fake, .invoke = fake_invoke, .emit = cancelling_emit, .error = fake_error};
+    const struct session_config config = {.context = &fake, .invoke = fake_invoke, .emit = cancelling_emit,
+                                          .error = fake_error};
     fake.session = session_create(&config);
     assert_int_equal(session_run(fake.session, NULL, "try { 1; while ($true) { } } catch { 2 } finally { 3 }; 4"), 1);
     assert_string_equal(fake.output, "1\n");

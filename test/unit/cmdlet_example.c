@@ -100,7 +100,8 @@ static struct session *open_session(struct world *world)
     *world = (struct world){0};
     world->format = format_create(&(struct view_style){0}, write_out, world);
     const struct session_config config = {
-        .context = world, .directory = "/", .invoke = invoke, .beside = beside, .emit = emit, .emit_end = emit_end, .error = error,
+        .context = world, .directory = "/", .invoke = invoke, .beside = beside, .emit = emit, .emit_end = emit_end,
+        .error = error,
         .warning = text_ignored, .verbose = text_ignored, .what_if = text_ignored, .host = text_ignored,
         .confirm = confirm, .write_file = write_file, .read_file = read_file, .test_path = test_path,
         .environment = environment, .now = now, .sleep = no_sleep, .steps = 100000,

@@ -9,7 +9,8 @@
 #include "cmdlet/lexer.h"
 
 // The kinds of the tokens of a text, as numbers of the enumeration, up to `most`.
-static unsigned kinds(const char *text, enum lexer_mode mode, enum token_kind *kinds, unsigned most, struct syntax_error *error)
+static unsigned kinds(const char *text, enum lexer_mode mode, enum token_kind *kinds, unsigned most,
+                      struct syntax_error *error)
 {
     struct syntax syntax = {.references = 1, .text = (char *)text, .literals = value_array()};
     struct syntax *copy = value_allocate(sizeof *copy);
@@ -32,9 +33,10 @@ static void an_expression(void **state)
 {
     (void)state;
     static const enum token_kind wanted[] = {
-        TOKEN_VARIABLE, TOKEN_ASSIGN, TOKEN_NUMBER, TOKEN_OPERATOR, TOKEN_NAME, TOKEN_DOT, TOKEN_NAME, TOKEN_OPEN_BRACKET,
-        TOKEN_NUMBER, TOKEN_CLOSE_BRACKET, TOKEN_OPERATOR, TOKEN_STRING, TOKEN_SEMICOLON, TOKEN_OPEN_ARRAY, TOKEN_CLOSE,
-        TOKEN_OPEN_MAP, TOKEN_CLOSE_BRACE, TOKEN_OPEN_SUB, TOKEN_CLOSE, TOKEN_PIPE, TOKEN_NEWLINE,
+        TOKEN_VARIABLE, TOKEN_ASSIGN, TOKEN_NUMBER, TOKEN_OPERATOR, TOKEN_NAME, TOKEN_DOT, TOKEN_NAME,
+        TOKEN_OPEN_BRACKET, TOKEN_NUMBER, TOKEN_CLOSE_BRACKET, TOKEN_OPERATOR, TOKEN_STRING, TOKEN_SEMICOLON,
+        TOKEN_OPEN_ARRAY, TOKEN_CLOSE, TOKEN_OPEN_MAP, TOKEN_CLOSE_BRACE, TOKEN_OPEN_SUB, TOKEN_CLOSE, TOKEN_PIPE,
+        TOKEN_NEWLINE,
     };
     enum token_kind got[40];
     struct syntax_error error;
@@ -48,11 +50,12 @@ static void an_expression(void **state)
 static void arguments(void **state)
 {
     (void)state;
-    static const enum token_kind wanted[] = {TOKEN_PARAMETER, TOKEN_PARAMETER, TOKEN_PARAMETER, TOKEN_SPLAT, TOKEN_COMMA,
-                                             TOKEN_REDIRECT, TOKEN_REDIRECT, TOKEN_REDIRECT, TOKEN_QUOTE};
+    static const enum token_kind wanted[] = {TOKEN_PARAMETER, TOKEN_PARAMETER, TOKEN_PARAMETER, TOKEN_SPLAT,
+                                             TOKEN_COMMA, TOKEN_REDIRECT, TOKEN_REDIRECT, TOKEN_REDIRECT, TOKEN_QUOTE};
     enum token_kind got[40];
     struct syntax_error error;
-    unsigned count = kinds("-Name \xe2\x80\x93" "Dash \xe2\x80\x94Wide: @p , > 2>&1 >> \xe2\x80\x9c", LEXER_ARGUMENT, got, 40, &error);
+    unsigned count = kinds("-Name \xe2\x80\x93" "Dash \xe2\x80\x94Wide: @p , > 2>&1 >> \xe2\x80\x9c", LEXER_ARGUMENT,
+                           got, 40, &error);
     assert_int_equal(count, ARRAY_SIZE(wanted));
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(got[i], wanted[i]);
@@ -66,7 +69,8 @@ static void numbers(void **state)
     (void)state;
     static const struct { const char *text; s64 value; } whole[] = {
         {"0", 0}, {"42", 42}, {"-5", -5}, {"0x1F", 31}, {"1kb", 1024}, {"2MB", 2 << 20}, {"4GB", 4LL << 30},
-        {"1tb", 1LL << 40}, {"1PB", 1LL << 50}, {"1.5GB", 3LL << 29}, {"0x10kb", 16384}, {"9223372036854775807", INT64_MAX},
+        {"1tb", 1LL << 40}, {"1PB", 1LL << 50}, {"1.5GB", 3LL << 29}, {"0x10kb", 16384},
+        {"9223372036854775807", INT64_MAX},
         {"7L", 7},
     };
     static const char *const none[] = {"", "x", "-", "0x", ".", "kb", "-x"};

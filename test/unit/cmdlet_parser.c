@@ -10,13 +10,17 @@
 
 static const char *const names[] = {
     [NODE_LITERAL] = "", [NODE_EXPANDABLE] = "text", [NODE_VARIABLE] = "$", [NODE_SPLAT] = "@", [NODE_LIST] = "list",
-    [NODE_ARRAY] = "array", [NODE_GROUP] = "group", [NODE_SUBEXPRESSION] = "sub", [NODE_MAP] = "map", [NODE_BLOCK] = "block",
-    [NODE_PARAMETER] = "param", [NODE_MEMBER] = "member", [NODE_CALL] = "call", [NODE_INDEX] = "index", [NODE_TYPE] = "type",
-    [NODE_CAST] = "cast", [NODE_UNARY] = "unary", [NODE_BINARY] = "binary", [NODE_STEP] = "step", [NODE_ASSIGN] = "assign",
+    [NODE_ARRAY] = "array", [NODE_GROUP] = "group", [NODE_SUBEXPRESSION] = "sub", [NODE_MAP] = "map",
+    [NODE_BLOCK] = "block",
+    [NODE_PARAMETER] = "param", [NODE_MEMBER] = "member", [NODE_CALL] = "call", [NODE_INDEX] = "index",
+    [NODE_TYPE] = "type",
+    [NODE_CAST] = "cast", [NODE_UNARY] = "unary", [NODE_BINARY] = "binary", [NODE_STEP] = "step",
+    [NODE_ASSIGN] = "assign",
     [NODE_COMMAND] = "command", [NODE_OPTION] = "-", [NODE_REDIRECT] = ">", [NODE_PIPELINE] = "pipe",
     [NODE_STATEMENTS] = "do", [NODE_IF] = "if", [NODE_WHILE] = "while", [NODE_DO] = "dowhile", [NODE_FOR] = "for",
     [NODE_FOREACH] = "foreach", [NODE_SWITCH] = "switch", [NODE_TRY] = "try", [NODE_THROW] = "throw",
-    [NODE_RETURN] = "return", [NODE_EXIT] = "exit", [NODE_BREAK] = "break", [NODE_CONTINUE] = "continue", [NODE_FUNCTION] = "function",
+    [NODE_RETURN] = "return", [NODE_EXIT] = "exit", [NODE_BREAK] = "break", [NODE_CONTINUE] = "continue",
+    [NODE_FUNCTION] = "function",
 };
 
 // (kind children...), literals as their text, names behind the kind.
@@ -55,7 +59,8 @@ static void trees(void **state)
         {"& $x 1 @p", "(do (command $x 1 @p))"},
         {"a /x/y-z.vhdx c:\\d 192.168.100.0/24 4GB", "(do (command a /x/y-z.vhdx c:\\d 192.168.100.0/24 4294967296))"},
         {"a $x/b$y.c \"d $e\" 'f'", "(do (command a (text $x (text /b $y .c)) (text d  $e) f))"},
-        {"a $x.Name $x[0].Y (b c).D", "(do (command a (member $x Name) (member (index $x 0) Y) (member (group (command b c)) D)))"},
+        {"a $x.Name $x[0].Y (b c).D", "(do (command a (member $x Name) (member (index $x 0) Y) (member (group (command "
+         "b c)) D)))"},
         {"a n=\"b c\" d'e f'", "(do (command a n=b c de f))"},
         {"$x.A.B(1, $y)[2]", "(do (index (call (member $x A) B 1 $y) 2))"},
         {"$x = if ($a) { 1 } else { 2 }", "(do (assign $x (if $a (do 1) (do 2))))"},
@@ -69,7 +74,8 @@ static void trees(void **state)
         {"try { a } catch [x] { b } finally { c }", "(do (try (do (command a)) (do (command c)) (dox (command b))))"},
         {"try { a } catch [x.y], [z] { b } catch { c }",
          "(do (try (do (command a)) (do) (dox.y z (command b)) (do (command c))))"},
-        {"[int]::MaxValue; [math]::Max(1, $x).Y", "(do (member (typeint) MaxValue) (member (call (typemath) Max 1 $x) Y))"},
+        {"[int]::MaxValue; [math]::Max(1, $x).Y",
+         "(do (member (typeint) MaxValue) (member (call (typemath) Max 1 $x) Y))"},
         {"{ process { a } begin { b } }", "(do (block (do (do (command b)) (do (command a)) (do))))"},
         {"exit; exit 3", "(do (exit) (exit 3))"},
         {"process; end-x", "(do (command process) (command end-x))"},
@@ -107,16 +113,21 @@ static void refusals(void **state)
     (void)state;
     static const struct { const char *text, *id; bool incomplete; } cases[] = {
         {"(1", "MissingEndParenthesisInExpression", true}, {"1)", "UnexpectedToken", false},
-        {"{", "MissingEndCurlyBrace", true}, {"}", "UnexpectedToken", false}, {"\"a", "TerminatorExpectedAtEndOfString", true},
-        {"@'\na", "TerminatorExpectedAtEndOfString", true}, {"@' a\n'@", "UnexpectedCharactersAfterHereStringHeader", false},
-        {"1 +", "ExpectedExpression", true}, {"a |", "EmptyPipeElement", true}, {"a | 5", "ExpressionsMustBeFirstInPipeline", false},
+        {"{", "MissingEndCurlyBrace", true}, {"}", "UnexpectedToken", false},
+        {"\"a", "TerminatorExpectedAtEndOfString", true},
+        {"@'\na", "TerminatorExpectedAtEndOfString", true},
+        {"@' a\n'@", "UnexpectedCharactersAfterHereStringHeader", false},
+        {"1 +", "ExpectedExpression", true}, {"a |", "EmptyPipeElement", true},
+        {"a | 5", "ExpressionsMustBeFirstInPipeline", false},
         {"if", "MissingOpenParenthesis", true}, {"if (1) 2", "MissingStatementBlock", false},
         {"foreach (x in y) { }", "MissingVariableNameAfterForeach", false}, {"5 = 6", "InvalidLeftHandSide", false},
         {"@{ a 1 }", "MissingEqualsInHashLiteral", false}, {"try { }", "MissingCatchOrFinally", true},
         {"$x -foo 1", "UnexpectedToken", false}, {"a <b", "RedirectionNotSupported", false},
-        {"[int]::", "MissingPropertyName", true}, {"{ begin { } x }", "MissingEndCurlyBrace", false}, {"a &", "BackgroundOperator", false},
+        {"[int]::", "MissingPropertyName", true}, {"{ begin { } x }", "MissingEndCurlyBrace", false},
+        {"a &", "BackgroundOperator", false},
         {"1 2", "UnexpectedToken", false}, {"<# a", "MissingTerminatorMultiLineComment", true},
-        {"'\xff'", "InvalidEncoding", false}, {"$x[", "ExpectedExpression", true}, {"$x[1", "MissingArrayIndexExpression", true},
+        {"'\xff'", "InvalidEncoding", false}, {"$x[", "ExpectedExpression", true},
+        {"$x[1", "MissingArrayIndexExpression", true},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         struct syntax_error error;
@@ -134,7 +145,8 @@ static void refusals(void **state)
 static void depth_has_bounds(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"(", "@(", "$(", "{", "if (1) {", "-", "!", "[int]", "\"$(", "@{a=", "$x[", "1+", "$x.a.",
+    static const char *const parts[] = {"(", "@(", "$(", "{", "if (1) {", "-", "!", "[int]", "\"$(", "@{a=", "$x[",
+                                        "1+", "$x.a.",
                                         "1,(", "switch (1) { 1 {", "& {", "a (", "a -b:(", "try {"};
     for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
         struct syntax_error error;

@@ -38,7 +38,8 @@ __attribute__((format(printf, 2, 3), unused)) static void fake_add(char **to, co
 __attribute__((unused)) static void fake_emit(void *context, struct value *object)
 {
     struct fake *fake = context;
-    char *text = value_is_map(object) || object->kind == VALUE_ARRAY ? json_write(object, false, 0) : value_to_text(object);
+    char *text = value_is_map(object) || object->kind == VALUE_ARRAY ? json_write(object, false, 0)
+                                                                     : value_to_text(object);
     fake_add(&fake->output, "%s\n", text);
     free(text);
 }
@@ -135,7 +136,8 @@ __attribute__((unused)) static bool fake_beside(void *context, struct job *job)
     return true;
 }
 
-__attribute__((unused)) static enum session_answer fake_confirm(void *context, const char *caption, const char *question)
+__attribute__((unused)) static enum session_answer fake_confirm(void *context, const char *caption,
+                                                                const char *question)
 {
     struct fake *fake = context;
     fake->asked++;
@@ -199,7 +201,8 @@ __attribute__((unused)) static void fake_clear(struct fake *fake)
 __attribute__((unused)) static void fake_start(struct fake *fake, u64 steps)
 {
     const struct session_config config = {
-        .context = fake, .directory = "/work", .invoke = fake_invoke, .beside = fake_beside, .emit = fake_emit, .error = fake_error,
+        .context = fake, .directory = "/work", .invoke = fake_invoke, .beside = fake_beside, .emit = fake_emit,
+        .error = fake_error,
         .warning = fake_text, .verbose = fake_text, .what_if = fake_text, .host = fake_host, .confirm = fake_confirm,
         .write_file = fake_write, .read_file = fake_read, .test_path = fake_test_path, .environment = fake_environment,
         .now = fake_now, .sleep = fake_sleep, .steps = steps,

@@ -1,5 +1,5 @@
-// The table of cmdlets and classes holds together: no name twice, classes that exist, columns that are properties, types
-// that fit their bounds.
+// The table of cmdlets and classes holds together: no name twice, classes that exist, columns that are properties,
+// types that fit their bounds.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -98,7 +98,10 @@ static int connect_again(struct fixture *fixture)
     return fd;
 }
 
-static void say(int fd, const char *text) { assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text)); }
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
 
 // A line, or "" at the end of the connection.
 static const char *hear(int fd)
@@ -206,7 +209,8 @@ static void passes_descriptors(void **state)
         files[i] = memfd_create("sent", MFD_CLOEXEC);
         assert_int_equal(ftruncate(files[i], i + 1), 0);
     }
-    static const char first[] = "{\"id\":1,\"command\":\"sizes\",\"descriptors\":2}\n{\"id\":2,\"command\":\"sizes\"}\n{";
+    static const char first[] = "{\"id\":1,\"command\":\"sizes\",\"descriptors\":2}\n{\"id\":2,\"command\":\"sizes\"}\n"
+        "{";
     static const char second[] = "\"id\":3,\"command\":\"sizes\",\"descriptors\":1}\n";
     assert_int_equal(message_send(fixture->service, first, sizeof first - 1, files, 2), sizeof first - 1);
     assert_int_equal(message_send(fixture->service, second, sizeof second - 1, files + 2, 1), sizeof second - 1);

@@ -12,7 +12,8 @@
 #include "control/control.h"
 
 static const char least[] = "{\"id\":\"1\",\"name\":\"lab\",\"directory\":\"/run/lab\",\"cpus\":1,"
-                            "\"memory_startup\":1048576,\"engine\":\"auto\",\"vendor\":\"host\",\"kernel\":\"/boot/vmlinuz\"";
+                            "\"memory_startup\":1048576,\"engine\":\"auto\",\"vendor\":\"host\","
+                            "\"kernel\":\"/boot/vmlinuz\"";
 
 static void reads_what_it_wrote(void **state)
 {
@@ -83,7 +84,8 @@ static void refuses_what_is_wrong(void **state)
     refuses(",\"com_ports\":[1]}", "expected paths");
     refuses(",\"com_ports\":[null,null,null]}", "more than 2");
     static const char relative[] = "{\"id\":\"1\",\"name\":\"a\",\"directory\":\"run\",\"cpus\":1,"
-                                   "\"memory_startup\":1048576,\"engine\":\"auto\",\"vendor\":\"host\",\"kernel\":\"k\"}";
+                                   "\"memory_startup\":1048576,\"engine\":\"auto\",\"vendor\":\"host\","
+                                   "\"kernel\":\"k\"}";
     assert_int_equal(control_config_read(&config, relative, strlen(relative), &error), -1);
     assert_non_null(strstr(error.text, "no absolute path"));
 }

@@ -186,7 +186,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_qcow2),  cmocka_unit_test(test_vhdx),          cmocka_unit_test(test_vhd),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_raw_stays_raw), cmocka_unit_test(test_says_what_is_missing),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_raw_stays_raw),
+        cmocka_unit_test(test_says_what_is_missing),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -44,7 +44,8 @@ static struct guest guest_begin(bool host_only)
 
 static void guest_plug(struct guest *guest)
 {
-    guest->port->adapter = (struct network_adapter){.context = guest, .receive = guest_receive, .offloads = OFFLOAD_ALL};
+    guest->port->adapter = (struct network_adapter){.context = guest, .receive = guest_receive,
+                                                    .offloads = OFFLOAD_ALL};
 }
 
 static void guest_round(struct guest *guest)

@@ -25,8 +25,9 @@
 #include "engine/soft/gsbase.h"
 #include "engine/soft/signal.h"
 
-enum { PROCESSORS = 4, SPACES = 2 * PROCESSORS, LARGE = 2 << 20, RAM = (1 + SPACES) * LARGE, CODE = 0x10000, STACK = 0x80000,
-       TABLES = 0x100000, TABLES_BYTES = 0x4000, GOOD_PORT = 0x42, ROUNDS = 200, CALL_ROUNDS = 20, FORGET_SECONDS = 60 };
+enum { PROCESSORS = 4, SPACES = 2 * PROCESSORS, LARGE = 2 << 20, RAM = (1 + SPACES) * LARGE, CODE = 0x10000,
+       STACK = 0x80000, TABLES = 0x100000, TABLES_BYTES = 0x4000, GOOD_PORT = 0x42, ROUNDS = 200, CALL_ROUNDS = 20,
+       FORGET_SECONDS = 60 };
 
 extern const u8 loop_start[], loop_end[];
 __asm__(".pushsection .rodata\n"
@@ -260,8 +261,10 @@ static void test_one_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_probe, setup, teardown), cmocka_unit_test_setup_teardown(test_call, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_plain, setup, teardown), cmocka_unit_test_setup_teardown(test_trap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_thread, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

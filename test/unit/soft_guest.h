@@ -1,5 +1,5 @@
-// Pieces of assembly copied into a small flat 64-bit guest of the soft engine, run until they write to a port. Memory is
-// mapped one to one in pages of 4 KiB, whose entries tests may change; exception N arrives as a write to port
+// Pieces of assembly copied into a small flat 64-bit guest of the soft engine, run until they write to a port. Memory
+// is mapped one to one in pages of 4 KiB, whose entries tests may change; exception N arrives as a write to port
 // FAULT_PORT + N, with what the processor pushed on the stack.
 #pragma once
 

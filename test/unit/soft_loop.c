@@ -1,7 +1,7 @@
-// Hot loops on the soft engine (loop.c, span.c): all rounds' registers, flags and memory are what one round after the other
-// would leave, wherever the loop ends: at its condition, at a page that cannot be had, at an interruption, or by
-// changing its own code. Every loop runs more often than it takes to become hot. Registers R14 and R15, which may be in the
-// host's or in memory, take each part that there is.
+// Hot loops on the soft engine (loop.c, span.c): all rounds' registers, flags and memory are what one round after the
+// other would leave, wherever the loop ends: at its condition, at a page that cannot be had, at an interruption, or by
+// changing its own code. Every loop runs more often than it takes to become hot. Registers R14 and R15, which may be in
+// the host's or in memory, take each part that there is.
 #include <pthread.h>
 #include <time.h>
 
@@ -39,7 +39,8 @@ static void assert_page_fault(struct guest *guest, const u8 *start, const u8 *at
 
 // Loops that end at their condition.
 
-GUEST_CODE(carry, "clc\n1: mov (%rsi,%rcx,8), %rax\nadc %rax, (%rdi,%rcx,8)\nlea 1(%rcx), %rcx\ndec %edx\njnz 1b\nsetc %bl\n"
+GUEST_CODE(carry, "clc\n1: mov (%rsi,%rcx,8), %rax\nadc %rax, (%rdi,%rcx,8)\nlea 1(%rcx), %rcx\ndec %edx\njnz 1b\n"
+           "setc %bl\n"
                   "sets %bh");
 static void test_carry_through_rounds(void **state)
 {
@@ -62,7 +63,8 @@ static void test_carry_through_rounds(void **state)
 }
 
 // Leaves in the middle of a round, with R14 and R15 changed since memory had them and flags that are read behind it.
-GUEST_CODE(middle, "1: inc %r15\nlea 3(%r14), %r14\ncmp %r8, %r15\nje 2f\nadd %r14, %rbx\nmov %rbx, (%rdi)\nmov %r15, 8(%rdi)\n"
+GUEST_CODE(middle, "1: inc %r15\nlea 3(%r14), %r14\ncmp %r8, %r15\nje 2f\nadd %r14, %rbx\nmov %rbx, (%rdi)\n"
+           "mov %r15, 8(%rdi)\n"
                    "add 8(%rdi), %r9\njmp 1b\n2: setz %cl\nmov %r15, %r10\nmov %r14, %r11");
 static void test_leaving_in_the_middle(void **state)
 {
@@ -181,7 +183,8 @@ static void test_fault_of_stack(void **state)
 // Other faults.
 
 // R15 is newer in the host's register than in memory when flags are brought back for an instruction that may keep them.
-CODE_AT(divided, "mov 16(%rdi), %rbx\njmp 1f\n1: stc\nmov (%rdi), %rbx\nlea 0x1234(%rcx), %r15\nmov $0x77, %eax\n", "divq 8(%rdi)\nsetc %al");
+CODE_AT(divided, "mov 16(%rdi), %rbx\njmp 1f\n1: stc\nmov (%rdi), %rbx\nlea 0x1234(%rcx), %r15\nmov $0x77, %eax\n",
+        "divq 8(%rdi)\nsetc %al");
 static void test_divide_error(void **state)
 {
     struct guest *guest = *state;
@@ -193,7 +196,8 @@ static void test_divide_error(void **state)
 }
 
 // Beside a high byte the host's address is in a register lent by the guest.
-CODE_AT(divided_byte, "mov 16(%rdi), %rbx\nmov $0x1111, %esi\nmov $0x2222, %edx\nmov $0x3333, %ebx\nmov $0x4444, %ecx\njmp 1f\n"
+CODE_AT(divided_byte, "mov 16(%rdi), %rbx\nmov $0x1111, %esi\nmov $0x2222, %edx\nmov $0x3333, %ebx\nmov $0x4444, %ecx\n"
+        "jmp 1f\n"
                       "1: mov (%rdi), %rbp\nmov $5, %r15\n", "divb 8(%rdi)");
 static void test_divide_error_of_bytes(void **state)
 {
@@ -209,7 +213,8 @@ static void test_divide_error_of_bytes(void **state)
     assert_int_equal(REG(R15), 5);
 }
 
-// A store across pages, whose second execution is emitted behind a block that ends, by its length, with R15 in the host's.
+// A store across pages, whose second execution is emitted behind a block that ends, by its length, with R15 in the
+// host's.
 #define NOPS(count) ".rept " #count "\nnop\n.endr\n"
 GUEST_CODE(bounced, "mov $0x1122334455667788, %r15\nmov 8(%rdi), %rbx\njmp 1f\n"
                     "1: xadd %r15, (%rsi)\nmov (%rdi), %rbx\n" NOPS(60) "add %r15, 8(%rdi)\nadd 16(%rdi), %r15");
@@ -313,8 +318,8 @@ static void test_interrupted(void **state)
 CODE_AT(shared, "cmp $2, %rsi\nje 3f\n1: add $1, %r14\nmov %r14, (%rdi)\n", "mov $1, %eax\nadd %r14, 8(%rdi)\n"
                    "add $1, %r15\ncmp $99, %eax\njne 1b\njmp 4f\n"
                    "3: cmpq $1000, (%r12)\njb 3b\n5: cmpq $1000, (%r13)\njb 5b\n" // both are hot
-                   "mov $2000, %ecx\n6: mov %ecx, %eax\nand $31, %eax\nmov %eax, 1(%rbp)\nmov $50, %edx\n7: pause\ndec %edx\njnz 7b\n"
-                   "dec %ecx\njnz 6b\nmovl $99, 1(%rbp)\n4:");
+                   "mov $2000, %ecx\n6: mov %ecx, %eax\nand $31, %eax\nmov %eax, 1(%rbp)\nmov $50, %edx\n7: pause\n"
+                   "dec %edx\njnz 7b\ndec %ecx\njnz 6b\nmovl $99, 1(%rbp)\n4:");
 
 struct runner {
     struct guest *guest;

@@ -1,8 +1,10 @@
-// Guest code on the soft engine: pieces of assembly copied into a small flat 64-bit guest, run until they write to a port.
-// What they leave in registers and memory is compared with what the manual says, flags across memory accesses first of all.
+// Guest code on the soft engine: pieces of assembly copied into a small flat 64-bit guest, run until they write to a
+// port. What they leave in registers and memory is compared with what the manual says, flags across memory accesses
+// first of all.
 #include "soft_guest.h"
 
-GUEST_CODE(arithmetic, "mov $5, %eax\nlea 7(%rax,%rax,2), %rbx\nadd %rbx, %rax\nimul $3, %rax, %r14\nmov %r14, %r15\nsub $1, %r15");
+GUEST_CODE(arithmetic, "mov $5, %eax\nlea 7(%rax,%rax,2), %rbx\nadd %rbx, %rax\nimul $3, %rax, %r14\nmov %r14, %r15\n"
+           "sub $1, %r15");
 static void test_arithmetic(void **state)
 {
     RUN(arithmetic);
@@ -13,9 +15,9 @@ static void test_arithmetic(void **state)
 }
 
 GUEST_CODE(memory, "mov $0x1122334455667788, %rax\nmov %rax, 8(%rdi)\nmov 8(%rdi), %r15\nmov %r15, 16(%rdi)\n"
-                   "mov 16(%rdi), %ecx\nmovzwl 8(%rdi), %edx\nmovb $0x7f, 0xffe(%rdi)\nmov %rax, 0xffd(%rdi)\nmov 0xffd(%rdi), %r8\n"
-                   "mov %rdi, %r14\nmov 8(%r14), %r9\nmov $1, %r15d\nmov (%r14,%r15,8), %r10\nmov %ah, (%rdi)\nmov (%rdi), %bh\n"
-                   "add %ah, 16(%rdi)\nxchg %r14, 8(%rdi)\n");
+                   "mov 16(%rdi), %ecx\nmovzwl 8(%rdi), %edx\nmovb $0x7f, 0xffe(%rdi)\nmov %rax, 0xffd(%rdi)\n"
+                   "mov 0xffd(%rdi), %r8\nmov %rdi, %r14\nmov 8(%r14), %r9\nmov $1, %r15d\nmov (%r14,%r15,8), %r10\n"
+                   "mov %ah, (%rdi)\nmov (%rdi), %bh\nadd %ah, 16(%rdi)\nxchg %r14, 8(%rdi)\n");
 static void test_memory(void **state)
 {
     RUN(memory);
@@ -31,8 +33,9 @@ static void test_memory(void **state)
 }
 
 GUEST_CODE(flags, "mov $1, %eax\ncmp $2, %eax\nmov (%rdi), %rbx\nmov %rbx, 8(%rdi)\nsetb %cl\nadc $0, %rdx\n"
-                  "mov $0x7fffffff, %eax\nadd $1, %eax\npush %rax\npop %rsi\nseto %ch\nstc\nmov (%rdi), %rbx\ninc %rbx\nadc $0, %r8\n"
-                  "cmp %rax, %rax\ncall 1f\nsete %r9b\njmp 2f\n1: mov (%rdi), %rbx\nret\n2: stc\nincq 24(%rdi)\nadcq $0, 32(%rdi)");
+                  "mov $0x7fffffff, %eax\nadd $1, %eax\npush %rax\npop %rsi\nseto %ch\nstc\nmov (%rdi), %rbx\n"
+                  "inc %rbx\nadc $0, %r8\ncmp %rax, %rax\ncall 1f\nsete %r9b\njmp 2f\n1: mov (%rdi), %rbx\nret\n"
+                  "2: stc\nincq 24(%rdi)\nadcq $0, 32(%rdi)");
 static void test_flags_across_memory(void **state)
 {
     RUN(flags);
@@ -52,7 +55,8 @@ static void test_loops_and_calls(void **state)
     assert_int_equal(REG(R15), 200000);
 }
 
-GUEST_CODE(bits, "mov $77, %eax\nbts %rax, (%rdi)\nmov $-1, %ecx\nbts %ecx, 64(%rdi)\nbt %rax, (%rdi)\nsetc %dl\nmov $13, %r15d\nbtsq %r15, 128(%rdi)\nlock btsw %ax, 128(%rdi)");
+GUEST_CODE(bits, "mov $77, %eax\nbts %rax, (%rdi)\nmov $-1, %ecx\nbts %ecx, 64(%rdi)\nbt %rax, (%rdi)\nsetc %dl\n"
+           "mov $13, %r15d\nbtsq %r15, 128(%rdi)\nlock btsw %ax, 128(%rdi)");
 static void test_bit_offsets(void **state)
 {
     RUN(bits);
@@ -63,7 +67,8 @@ static void test_bit_offsets(void **state)
     assert_int_equal(MEMORY(136), 1 << 13);
 }
 
-GUEST_CODE(vectors, "movdqu (%rdi), %xmm3\npcmpeqd %xmm4, %xmm4\npaddq %xmm4, %xmm3\nmovdqu %xmm3, 0xff8(%rdi)\nmovdqu 0xff8(%rdi), %xmm5\n"
+GUEST_CODE(vectors, "movdqu (%rdi), %xmm3\npcmpeqd %xmm4, %xmm4\npaddq %xmm4, %xmm3\nmovdqu %xmm3, 0xff8(%rdi)\n"
+           "movdqu 0xff8(%rdi), %xmm5\n"
                     "movq %xmm5, %rax\nfninit\nfld1\nfadd %st(0)\nfstpl 32(%rdi)\nmov 32(%rdi), %rbx\nrep stosb");
 static void test_vectors(void **state)
 {
@@ -72,8 +77,10 @@ static void test_vectors(void **state)
     assert_int_equal(REG(RBX), 0x4000000000000000);
 }
 
-// The immediate of the MOV at 1: is rewritten before each of three passes, by code on the same page and in the same block.
-GUEST_CODE(changing, "lea 1f(%rip), %rsi\nmov $3, %ecx\n2: mov %ecx, 1(%rsi)\n1: mov $0x12345678, %eax\nadd %eax, %ebx\ndec %ecx\njnz 2b");
+// The immediate of the MOV at 1: is rewritten before each of three passes, by code on the same page and in the same
+// block.
+GUEST_CODE(changing, "lea 1f(%rip), %rsi\nmov $3, %ecx\n2: mov %ecx, 1(%rsi)\n1: mov $0x12345678, %eax\n"
+           "add %eax, %ebx\ndec %ecx\njnz 2b");
 static void test_changing_code(void **state)
 {
     RUN(changing);
@@ -81,8 +88,8 @@ static void test_changing_code(void **state)
 }
 
 // Any value is a stack pointer as long as nobody uses it. The loop is long enough to be interrupted by the host.
-// Accesses around one base (span.c): within a page; across two, where the base moves on by constants; pushes and pops with
-// other uses of the stack between them; flags that live across them.
+// Accesses around one base (span.c): within a page; across two, where the base moves on by constants; pushes and pops
+// with other uses of the stack between them; flags that live across them.
 GUEST_CODE(spans, "lea 0xfe8(%rdi), %rsi\nmov $0x1111, %eax\nmov $16, %ecx\n"
            "1: mov %rax, (%rsi)\nadd $8, %rsi\nmov %rcx, 0x100(%rsi)\nmov -8(%rsi), %r14\nadd 0x100(%rsi), %r14\n"
            "lea 8(%rsi), %rsi\nmov %r14, 0x200(%rsi)\nadd 0x200(%rsi), %r15\nadd %r14, %rbx\ndec %ecx\njnz 1b\n"
@@ -103,11 +110,12 @@ static void test_spans(void **state)
     }
 }
 
-GUEST_CODE(span_stack, "mov $3000, %ecx\nmov %rsp, %rdx\n1: sub $8, %rsp\nmov $7, %r14\nmov $9, %r15\ncall 2f\nadd %rax, %rbx\n"
-           "cmp $4, %rax\njne 3f\ndec %ecx\njnz 1b\nmov %rdx, %rsi\nsub %rsp, %rsi\njmp 3f\n"
-           "2: push %r14\npush %r15\npush $-5\npush %rsp\nsub $0x40, %rsp\nmov %rcx, 8(%rsp)\ncmp $1, %ecx\nmov %r15, 0x10(%rsp)\n"
-           "mov 0x10(%rsp), %r14\nsetc %al\nmovzx %al, %eax\nadd $0x40, %rsp\npop %r8\nsub %rsp, %r8\npop %r9\npop %r15\ncmp %r14, %r15\npop %r14\n"
-           "sete %al\nadd %r9d, %eax\nadd $8, %eax\nret\n3:");
+GUEST_CODE(span_stack, "mov $3000, %ecx\nmov %rsp, %rdx\n1: sub $8, %rsp\nmov $7, %r14\nmov $9, %r15\ncall 2f\n"
+           "add %rax, %rbx\ncmp $4, %rax\njne 3f\ndec %ecx\njnz 1b\nmov %rdx, %rsi\nsub %rsp, %rsi\njmp 3f\n"
+           "2: push %r14\npush %r15\npush $-5\npush %rsp\nsub $0x40, %rsp\nmov %rcx, 8(%rsp)\ncmp $1, %ecx\n"
+           "mov %r15, 0x10(%rsp)\nmov 0x10(%rsp), %r14\nsetc %al\nmovzx %al, %eax\nadd $0x40, %rsp\npop %r8\n"
+           "sub %rsp, %r8\npop %r9\npop %r15\ncmp %r14, %r15\npop %r14\nsete %al\nadd %r9d, %eax\nadd $8, %eax\nret\n"
+           "3:");
 static void test_span_stack(void **state)
 {
     RUN(span_stack);
@@ -120,8 +128,8 @@ static void test_span_stack(void **state)
 }
 
 // Both stores are to the page they are in, and the second changes the block itself.
-GUEST_CODE(span_code, "lea 1f(%rip), %rsi\nmov $3, %ecx\n2: mov %ecx, 1(%rsi)\nmovb $0x12, 4(%rsi)\n1: mov $0x12345678, %eax\n"
-           "add %rax, %rbx\ndec %ecx\njnz 2b");
+GUEST_CODE(span_code, "lea 1f(%rip), %rsi\nmov $3, %ecx\n2: mov %ecx, 1(%rsi)\nmovb $0x12, 4(%rsi)\n"
+           "1: mov $0x12345678, %eax\nadd %rax, %rbx\ndec %ecx\njnz 2b");
 static void test_span_code(void **state)
 {
     RUN(span_code);

@@ -49,7 +49,8 @@ static void child(const struct fixture *fixture, int service)
 {
     char path[128];
     const struct control_switch config = {
-        .id = (char *)(uintptr_t)"id", .name = (char *)(uintptr_t)"lab", .directory = (char *)(uintptr_t)fixture->directory};
+        .id = (char *)(uintptr_t)"id", .name = (char *)(uintptr_t)"lab",
+        .directory = (char *)(uintptr_t)fixture->directory};
     char *text = control_switch_write(&config);
     char *words[] = {(char *)(uintptr_t)"switch", NULL};
     const int memory = memfd_create("config", 0);

@@ -81,7 +81,8 @@ static struct outcome start_code(const u8 *code, size_t bytes, char *option, con
     assert_true(fd >= 0);
     close(fd);
     write_image(path, code, bytes);
-    char *argv[] = {"run", "--engine", "soft", "--memory", "16M", "--cpus", "2", "--debug-exit", "--kernel", path, option};
+    char *argv[] = {"run", "--engine", "soft", "--memory", "16M", "--cpus", "2", "--debug-exit", "--kernel", path,
+                    option};
     struct outcome outcome = start(option ? 11 : 10, argv, enough);
     unlink(path);
     return outcome;

@@ -77,7 +77,8 @@ static void from_json_end(struct stage *stage)
     struct value *value = json_read(text, strlen(text), &error);
     free(text);
     if (!value)
-        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "System.ArgumentException", "Conversion from JSON failed: %s", error.text);
+        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "System.ArgumentException", "Conversion from JSON failed: %s",
+                   error.text);
     for (size_t i = 0; value && value->kind == VALUE_ARRAY && i < value->array.count; i++)
         stage_put(stage, value_ref(value->array.items[i]));
     if (value && value->kind != VALUE_ARRAY)

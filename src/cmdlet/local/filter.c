@@ -26,7 +26,8 @@ static bool where_compares(struct stage *stage, struct value *input)
     for (unsigned i = 0; i < ARRAY_SIZE(comparisons) && !compared; i++) {
         if (!stage_switch(stage, comparisons[i].name))
             continue;
-        struct value *result = operate_binary(stage_session(stage), NULL, comparisons[i].op, property, value ? value : nothing);
+        struct value *result = operate_binary(stage_session(stage), NULL, comparisons[i].op, property,
+                                              value ? value : nothing);
         keep = result && value_truth(result);
         value_unref(result);
         compared = true;
@@ -75,7 +76,8 @@ static void each_member(struct stage *stage, struct value *input, const char *na
 {
     struct value *arguments = stage_parameter(stage, "ArgumentList"), *result;
     bool method = arguments || (value_get(input, name) == NULL && (!value_name_compare(name, "ToString") ||
-                  !value_name_compare(name, "ToUpper") || !value_name_compare(name, "ToLower") || !value_name_compare(name, "Trim")));
+                  !value_name_compare(name, "ToUpper") || !value_name_compare(name, "ToLower") ||
+                  !value_name_compare(name, "Trim")));
     if (method)
         result = member_call(stage_session(stage), NULL, input, name, arguments ? arguments->array.items : NULL,
                              value_count(arguments));

@@ -18,7 +18,8 @@ static bool job_is(struct job *job, const struct value *wanted)
     return id && value_as_int(id, -1) == job_id(job);
 }
 
-static unsigned jobs_named(struct stage *stage, struct value *list, const char *what, struct job **found, unsigned count)
+static unsigned jobs_named(struct stage *stage, struct value *list, const char *what, struct job **found,
+                           unsigned count)
 {
     for (size_t i = 0; i < value_count(list); i++) {
         const unsigned before = count;
@@ -45,7 +46,8 @@ static unsigned jobs_meant(struct stage *stage, bool all, struct job **found)
     count = jobs_named(stage, ids, "id", found, count);
     count = jobs_named(stage, names, "name", found, count);
     struct job *job;
-    for (unsigned at = 0; all && !jobs && !ids && !names && count < JOBS && (job = job_at(stage_session(stage), at)); at++)
+    for (unsigned at = 0; all && !jobs && !ids && !names && count < JOBS && (job = job_at(stage_session(stage), at));
+         at++)
         found[count++] = job;
     return count;
 }

@@ -53,7 +53,8 @@ static void netsh_process(struct stage *stage, struct value *input)
     if (good && !bind_arguments(&bound, cmdlet, arguments, count, &context, false, &error))
         stage_invoke(stage, cmdlet, bound.parameters);
     else
-        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "NetshUsage", "%s%s%s", error.text, *error.text ? "\n" : "", usage);
+        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "NetshUsage", "%s%s%s", error.text, *error.text ? "\n" : "",
+                   usage);
     bound_release(&bound);
     for (size_t i = 0; i < count; i++)
         value_unref(arguments[i].value);

@@ -88,7 +88,8 @@ static void select_expand(struct stage *stage, struct value *input, const char *
 {
     struct value *value = value_get(input, name) ? value_ref(value_get(input, name)) : local_property(input, name);
     if (value->kind == VALUE_NULL && !value_get(input, name))
-        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "ExpandPropertyNotFound", "Property \"%s\" cannot be found.", name);
+        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "ExpandPropertyNotFound", "Property \"%s\" cannot be found.",
+                   name);
     else if (value->kind == VALUE_ARRAY)
         for (size_t i = 0; i < value->array.count; i++)
             stage_put(stage, value_ref(value->array.items[i]));
@@ -301,7 +302,8 @@ static void measure_add(struct stage *stage, struct measure_one *one, struct val
     }
     if (!number) {
         if (stage_switch(stage, "Sum") || stage_switch(stage, "Average"))
-            stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "NonNumericInputObject", "An object to be added up is no number.");
+            stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "NonNumericInputObject",
+                       "An object to be added up is no number.");
         return;
     }
     struct value *old = one->sum;
@@ -374,8 +376,10 @@ static void measure_release(struct stage *stage)
 const struct local_cmdlet local_shape[] = {
     {.name = "Select-Object", .data = sizeof(struct select), .process = select_process, .end = select_end,
      .release = select_release},
-    {.name = "Sort-Object", .data = sizeof(struct keep), .process = keep_process, .end = sort_end, .release = keep_release},
-    {.name = "Group-Object", .data = sizeof(struct keep), .process = keep_process, .end = group_end, .release = keep_release},
+    {.name = "Sort-Object", .data = sizeof(struct keep), .process = keep_process, .end = sort_end,
+     .release = keep_release},
+    {.name = "Group-Object", .data = sizeof(struct keep), .process = keep_process, .end = group_end,
+     .release = keep_release},
     {.name = "Measure-Object", .data = sizeof(struct measure), .begin = measure_begin, .process = measure_process,
      .end = measure_end, .release = measure_release},
     {0},

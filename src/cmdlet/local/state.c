@@ -1,4 +1,5 @@
-// Get-Variable, Set-Variable, Get-Date, Get-Member, Start-Sleep, Test-Path: looking at the session and at what surrounds it.
+// Get-Variable, Set-Variable, Get-Date, Get-Member, Start-Sleep, Test-Path: looking at the session and at what
+// surrounds it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,8 @@ static void get_variable_one(struct stage *stage, const char *pattern)
         value_unref(names);
     }
     if (!found && !value_has_wildcard(pattern))
-        stage_fail(stage, CATEGORY_OBJECT_NOT_FOUND, "VariableNotFound", "Cannot find a variable with the name '%s'.", pattern);
+        stage_fail(stage, CATEGORY_OBJECT_NOT_FOUND, "VariableNotFound", "Cannot find a variable with the name '%s'.",
+                   pattern);
 }
 
 static void get_variable_process(struct stage *stage, struct value *input)
@@ -51,13 +53,15 @@ static void set_variable_process(struct stage *stage, struct value *input)
     (void)input;
     struct value *names = stage_parameter(stage, "Name"), *value = stage_parameter(stage, "Value");
     for (size_t i = 0; i < value_count(names); i++)
-        variable_set(stage_session(stage), value_as_string(value_item(names, i), ""), value ? value_ref(value) : value_null());
+        variable_set(stage_session(stage), value_as_string(value_item(names, i), ""),
+                     value ? value_ref(value) : value_null());
 }
 
 static void get_date_put(struct stage *stage, s64 ticks, const char *format)
 {
     static const struct { const char *pattern; const char *property; int width; } fields[] = {
-        {"yyyy", "Year", 4}, {"MM", "Month", 2}, {"dd", "Day", 2}, {"HH", "Hour", 2}, {"mm", "Minute", 2}, {"ss", "Second", 2},
+        {"yyyy", "Year", 4}, {"MM", "Month", 2}, {"dd", "Day", 2}, {"HH", "Hour", 2}, {"mm", "Minute", 2},
+        {"ss", "Second", 2},
         {"fff", "Millisecond", 3},
     };
     struct value *date = value_datetime(ticks);
@@ -90,8 +94,8 @@ static void get_date_process(struct stage *stage, struct value *input)
     const char *given = stage_string(stage, "Date", NULL);
     s64 ticks = config->now ? config->now(config->context) : 0;
     if (given && !json_datetime_parse(given, &ticks))
-        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "CannotConvertArgument", "'%s' is no date: write it as 2026-01-31T12:00:00Z.",
-                   given);
+        stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "CannotConvertArgument",
+                   "'%s' is no date: write it as 2026-01-31T12:00:00Z.", given);
     else
         get_date_put(stage, ticks, stage_string(stage, "Format", NULL));
 }
@@ -106,7 +110,8 @@ static const char *kind_name(const struct value *value)
 {
     static const char *const names[] = {
         [VALUE_NULL] = "null", [VALUE_BOOL] = "bool", [VALUE_INT] = "long", [VALUE_REAL] = "double",
-        [VALUE_STRING] = "string", [VALUE_TIMESPAN] = "timespan", [VALUE_DATETIME] = "datetime", [VALUE_ARRAY] = "Object[]",
+        [VALUE_STRING] = "string", [VALUE_TIMESPAN] = "timespan", [VALUE_DATETIME] = "datetime",
+        [VALUE_ARRAY] = "Object[]",
         [VALUE_MAP] = "hashtable", [VALUE_OBJECT] = "object", [VALUE_BLOCK] = "scriptblock",
     };
     return names[value->kind];
@@ -166,7 +171,8 @@ const struct local_cmdlet local_state[] = {
     {.name = "Get-Variable", .process = get_variable_process},
     {.name = "Set-Variable", .process = set_variable_process},
     {.name = "Get-Date", .process = get_date_process},
-    {.name = "Get-Member", .data = sizeof(struct members), .process = get_member_process, .release = get_member_release},
+    {.name = "Get-Member", .data = sizeof(struct members), .process = get_member_process,
+     .release = get_member_release},
     {.name = "Start-Sleep", .process = sleep_process},
     {.name = "Test-Path", .process = test_path_process},
     {0},

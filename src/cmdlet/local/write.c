@@ -171,7 +171,8 @@ static void content_end(struct stage *stage)
 static void get_content_one(struct stage *stage, const char *path)
 {
     struct error error = {"files cannot be read here"};
-    char *text = config_of(stage)->read_file ? config_of(stage)->read_file(config_of(stage)->context, path, &error) : NULL;
+    char *text = config_of(stage)->read_file ? config_of(stage)->read_file(config_of(stage)->context, path, &error)
+                                             : NULL;
     if (!text) {
         stage_fail(stage, CATEGORY_OBJECT_NOT_FOUND, "PathNotFound", "%s", error.text);
         return;
@@ -211,7 +212,8 @@ static void tee_end(struct stage *stage)
     if (!variable)
         out_file_end(stage);
     else
-        session_variable_set(stage_session(stage), variable, gather->objects ? value_ref(gather->objects) : value_null());
+        session_variable_set(stage_session(stage), variable,
+                             gather->objects ? value_ref(gather->objects) : value_null());
 }
 
 const struct local_cmdlet local_write[] = {
@@ -230,6 +232,7 @@ const struct local_cmdlet local_write[] = {
     {.name = "Add-Content", .data = sizeof(struct gather), .process = gather_process, .end = content_end,
      .release = gather_release},
     {.name = "Get-Content", .process = get_content_process},
-    {.name = "Tee-Object", .data = sizeof(struct gather), .process = tee_process, .end = tee_end, .release = gather_release},
+    {.name = "Tee-Object", .data = sizeof(struct gather), .process = tee_process, .end = tee_end,
+     .release = gather_release},
     {0},
 };

@@ -3,7 +3,8 @@
 
 #define JOB_SELECTORS                                                                                                 \
     {.name = "Job", .type = PARAMETER_OBJECT, .sets = PARAMETER_SET_1, .position = 1, .object = "Job",                \
-     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED, .help = "The jobs, as -AsJob or Get-Job gives them."},\
+     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED, \
+     .help = "The jobs, as -AsJob or Get-Job gives them."}, \
     {.name = "Id", .type = PARAMETER_INT, .sets = PARAMETER_SET_2, .position = 1, .least = 1, .most = INT32_MAX,      \
      .flags = PARAMETER_MANDATORY | PARAMETER_LIST, .help = "Their numbers."},                                        \
     {.name = "Name", .type = PARAMETER_STRING, .sets = PARAMETER_SET_3,                                               \

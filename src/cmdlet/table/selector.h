@@ -1,5 +1,5 @@
-// How cmdlets name what they act on. Hyper-V has the same few ways everywhere: by name, by the VM's object, by the part's
-// own object; the first two come through the pipeline as well.
+// How cmdlets name what they act on. Hyper-V has the same few ways everywhere: by name, by the VM's object, by the
+// part's own object; the first two come through the pipeline as well.
 #pragma once
 
 #include "cmdlet/cmdlet.h"

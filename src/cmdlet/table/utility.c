@@ -1,5 +1,5 @@
-// The cmdlets of the language itself: filtering, choosing, sorting, counting and converting objects, writing text. They run
-// in the shell; what they do is in src/cmdlet/local/.
+// The cmdlets of the language itself: filtering, choosing, sorting, counting and converting objects, writing text. They
+// run in the shell; what they do is in src/cmdlet/local/.
 #include "cmdlet/table/table.h"
 
 #define UTILITY .module = "Microsoft.PowerShell.Utility", .flags = CMDLET_LOCAL
@@ -15,28 +15,33 @@
 #define COMPARISON(option, says) {.name = option, .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .help = says}
 
 static const struct parameter where_parameters[] = {
-    {.name = "FilterScript", .type = PARAMETER_BLOCK, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_1, .position = 1,
+    {.name = "FilterScript", .type = PARAMETER_BLOCK, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_1,
+     .position = 1,
      .help = "A block that says whether $_ stays: { $_.State -eq 'Off' }."},
     {.name = "Property", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_2, .position = 1,
      .help = "The property that is looked at; alone, whether it is true."},
-    {.name = "Value", .type = PARAMETER_ANY, .sets = PARAMETER_SET_2, .position = 2, .help = "What it is compared with."},
+    {.name = "Value", .type = PARAMETER_ANY, .sets = PARAMETER_SET_2, .position = 2,
+     .help = "What it is compared with."},
     COMPARISON("EQ", "Is equal."), COMPARISON("NE", "Is not equal."), COMPARISON("GT", "Is greater."),
     COMPARISON("GE", "Is greater or equal."), COMPARISON("LT", "Is less."), COMPARISON("LE", "Is less or equal."),
     COMPARISON("Like", "Matches a pattern with * and ?."), COMPARISON("NotLike", "Does not match a pattern."),
-    COMPARISON("Match", "Matches a regular expression."), COMPARISON("NotMatch", "Does not match a regular expression."),
-    COMPARISON("Contains", "Is a list that contains the value."), COMPARISON("NotContains", "Does not contain the value."),
-    COMPARISON("In", "Is one of the values."), COMPARISON("NotIn", "Is none of the values."),
-    COMPARISON("Not", "Turns the answer round."),
-    INPUT_OBJECT,
+    COMPARISON("Match", "Matches a regular expression."),
+    COMPARISON("NotMatch", "Does not match a regular expression."),
+    COMPARISON("Contains", "Is a list that contains the value."),
+    COMPARISON("NotContains", "Does not contain the value."), COMPARISON("In", "Is one of the values."),
+    COMPARISON("NotIn", "Is none of the values."), COMPARISON("Not", "Turns the answer round."), INPUT_OBJECT,
     {0},
 };
 
 static const struct parameter each_parameters[] = {
     {.name = "Process", .type = PARAMETER_BLOCK, .flags = PARAMETER_MANDATORY | PARAMETER_LIST, .sets = PARAMETER_SET_1,
      .position = 1, .help = "The block that runs for each object, which is $_ in it."},
-    {.name = "Begin", .type = PARAMETER_BLOCK, .sets = PARAMETER_SET_1, .help = "A block that runs before the first object."},
-    {.name = "End", .type = PARAMETER_BLOCK, .sets = PARAMETER_SET_1, .help = "A block that runs after the last object."},
-    {.name = "MemberName", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_2, .position = 1,
+    {.name = "Begin", .type = PARAMETER_BLOCK, .sets = PARAMETER_SET_1,
+     .help = "A block that runs before the first object."},
+    {.name = "End", .type = PARAMETER_BLOCK, .sets = PARAMETER_SET_1,
+     .help = "A block that runs after the last object."},
+    {.name = "MemberName", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_2,
+     .position = 1,
      .help = "The property that is put out, or the method that is called."},
     {.name = "ArgumentList", .aliases = "Args", .type = PARAMETER_ANY, .flags = PARAMETER_LIST | PARAMETER_REST,
      .sets = PARAMETER_SET_2, .help = "The method's arguments."},
@@ -46,7 +51,8 @@ static const struct parameter each_parameters[] = {
 
 static const struct parameter select_parameters[] = {
     PROPERTIES("What the new objects have: names of properties, with wildcards, or @{Name=...; Expression={...}}."),
-    {.name = "ExpandProperty", .type = PARAMETER_STRING, .help = "Puts out this property's value instead of the object."},
+    {.name = "ExpandProperty", .type = PARAMETER_STRING,
+     .help = "Puts out this property's value instead of the object."},
     {.name = "First", .type = PARAMETER_INT, .least = 0, .most = 1 << 30, .help = "Only so many from the start."},
     {.name = "Last", .type = PARAMETER_INT, .least = 0, .most = 1 << 30, .help = "Only so many from the end."},
     {.name = "Skip", .type = PARAMETER_INT, .least = 0, .most = 1 << 30, .help = "Not the first so many."},
@@ -67,7 +73,8 @@ static const struct parameter sort_parameters[] = {
 static const struct parameter group_parameters[] = {
     PROPERTIES("What the objects of a group have in common."),
     {.name = "NoElement", .type = PARAMETER_SWITCH, .help = "Counts only: leaves the objects out."},
-    {.name = "AsHashTable", .aliases = "AHT", .type = PARAMETER_SWITCH, .help = "Puts out one table of the groups by name."},
+    {.name = "AsHashTable", .aliases = "AHT", .type = PARAMETER_SWITCH,
+     .help = "Puts out one table of the groups by name."},
     INPUT_OBJECT,
     {0},
 };
@@ -102,7 +109,8 @@ static const struct parameter from_json_parameters[] = {
 static const struct parameter csv_parameters[] = {
     {.name = "InputObject", .type = PARAMETER_ANY, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED, .position = 1,
      .help = "The objects; usually piped in."},
-    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2, .help = "What stands between cells: a comma without it."},
+    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
+     .help = "What stands between cells: a comma without it."},
     {.name = "NoTypeInformation", .aliases = "NTI", .type = PARAMETER_SWITCH,
      .help = "Leaves out the type. It always is; scripts may say so."},
     {0},
@@ -110,7 +118,8 @@ static const struct parameter csv_parameters[] = {
 
 static const struct parameter output_parameters[] = {
     {.name = "InputObject", .type = PARAMETER_ANY, .flags = PARAMETER_PIPED | PARAMETER_REST, .help = "The objects."},
-    {.name = "NoEnumerate", .type = PARAMETER_SWITCH, .help = "Is understood for scripts' sake: lists are put out item by item."},
+    {.name = "NoEnumerate", .type = PARAMETER_SWITCH,
+     .help = "Is understood for scripts' sake: lists are put out item by item."},
     {0},
 };
 
@@ -119,8 +128,10 @@ static const struct parameter host_parameters[] = {
      .help = "What is shown."},
     {.name = "NoNewline", .type = PARAMETER_SWITCH, .help = "Does not end the line."},
     {.name = "Separator", .type = PARAMETER_STRING, .help = "What stands between several; a blank without it."},
-    {.name = "ForegroundColor", .type = PARAMETER_STRING, .help = "Is understood for scripts' sake, and shows no colour."},
-    {.name = "BackgroundColor", .type = PARAMETER_STRING, .help = "Is understood for scripts' sake, and shows no colour."},
+    {.name = "ForegroundColor", .type = PARAMETER_STRING,
+     .help = "Is understood for scripts' sake, and shows no colour."},
+    {.name = "BackgroundColor", .type = PARAMETER_STRING,
+     .help = "Is understood for scripts' sake, and shows no colour."},
     {0},
 };
 
@@ -133,7 +144,8 @@ static const struct parameter message_parameters[] = {MESSAGE, {0}};
 static const struct parameter error_parameters[] = {
     MESSAGE,
     {.name = "ErrorId", .type = PARAMETER_STRING, .help = "What FullyQualifiedErrorId shows."},
-    {.name = "Category", .type = PARAMETER_STRING, .help = "What CategoryInfo shows: InvalidOperation, ObjectNotFound."},
+    {.name = "Category", .type = PARAMETER_STRING,
+     .help = "What CategoryInfo shows: InvalidOperation, ObjectNotFound."},
     {0},
 };
 
@@ -148,7 +160,8 @@ static const struct parameter string_parameters[] = {
 };
 
 static const struct parameter out_file_parameters[] = {
-    {.name = "FilePath", .aliases = "Path LiteralPath", .type = PARAMETER_PATH, .flags = PARAMETER_MANDATORY, .position = 1,
+    {.name = "FilePath", .aliases = "Path LiteralPath", .type = PARAMETER_PATH, .flags = PARAMETER_MANDATORY,
+     .position = 1,
      .help = "The file."},
     {.name = "Append", .type = PARAMETER_SWITCH, .help = "Adds to what is in it."},
     {.name = "NoNewline", .type = PARAMETER_SWITCH, .help = "Does not end the last line."},
@@ -162,7 +175,8 @@ static const struct parameter out_file_parameters[] = {
 static const struct parameter content_parameters[] = {
     {.name = "Path", .aliases = "LiteralPath", .type = PARAMETER_PATH, .flags = PARAMETER_MANDATORY | PARAMETER_LIST,
      .position = 1, .help = "The files."},
-    {.name = "Value", .type = PARAMETER_ANY, .flags = PARAMETER_LIST, .position = 2, .help = "What is written, a line each."},
+    {.name = "Value", .type = PARAMETER_ANY, .flags = PARAMETER_LIST, .position = 2,
+     .help = "What is written, a line each."},
     {.name = "NoNewline", .type = PARAMETER_SWITCH, .help = "Does not end lines."},
     {.name = "Encoding", .type = PARAMETER_STRING, .help = "Is understood for scripts' sake: text is UTF-8."},
     {.name = "Force", .type = PARAMETER_SWITCH, .help = "Is understood for scripts' sake."},
@@ -188,7 +202,8 @@ static const struct parameter tee_parameters[] = {
 };
 
 static const struct parameter get_variable_parameters[] = {
-    {.name = "Name", .type = PARAMETER_STRING, .flags = PARAMETER_LIST | PARAMETER_WILDCARD | PARAMETER_PIPED, .position = 1,
+    {.name = "Name", .type = PARAMETER_STRING, .flags = PARAMETER_LIST | PARAMETER_WILDCARD | PARAMETER_PIPED,
+     .position = 1,
      .help = "Their names, without dollar signs; all of them without it."},
     {.name = "ValueOnly", .type = PARAMETER_SWITCH, .help = "Puts out the value instead of name and value."},
     {0},
@@ -211,7 +226,8 @@ static const struct parameter date_parameters[] = {
 static const struct parameter sleep_parameters[] = {
     {.name = "Seconds", .type = PARAMETER_INT, .least = 0, .most = 2147483, .sets = PARAMETER_SET_1, .position = 1,
      .flags = PARAMETER_MANDATORY | PARAMETER_PIPED, .help = "How long."},
-    {.name = "Milliseconds", .aliases = "ms", .type = PARAMETER_INT, .least = 0, .most = 2147483647, .sets = PARAMETER_SET_2,
+    {.name = "Milliseconds", .aliases = "ms", .type = PARAMETER_INT, .least = 0, .most = 2147483647,
+     .sets = PARAMETER_SET_2,
      .flags = PARAMETER_MANDATORY, .help = "The same in thousandths."},
     {0},
 };
@@ -229,12 +245,14 @@ static const struct parameter netsh_parameters[] = {
 };
 
 static const struct cmdlet cmdlets[] = {
-    {.name = "Where-Object", .aliases = "where ?", CORE, .parameters = where_parameters, .sets = {"ScriptBlock", "Compare"},
+    {.name = "Where-Object", .aliases = "where ?", CORE, .parameters = where_parameters,
+     .sets = {"ScriptBlock", "Compare"},
      .synopsis = "Lets those objects through for which a condition holds.",
      .examples = {{"Get-VM | Where-Object State -eq Running", "Shows the virtual machines that run."},
                   {"Get-VM | Where-Object { $_.MemoryStartup -gt 1GB -and $_.Name -like 'lab*' }",
                    "Shows those of more than 1 GiB whose names begin with lab."}}},
-    {.name = "ForEach-Object", .aliases = "foreach %", CORE, .parameters = each_parameters, .sets = {"ScriptBlock", "Member"},
+    {.name = "ForEach-Object", .aliases = "foreach %", CORE, .parameters = each_parameters,
+     .sets = {"ScriptBlock", "Member"},
      .synopsis = "Runs a block for each object.",
      .examples = {{"1..3 | ForEach-Object { \"lab$_\" }", "Makes three names."},
                   {"Get-VM | ForEach-Object Name", "Puts out the names."}}},
@@ -255,8 +273,10 @@ static const struct cmdlet cmdlets[] = {
     {.name = "ConvertTo-Json", UTILITY, .parameters = to_json_parameters, .synopsis = "Writes objects as JSON.",
      .examples = {{"Get-VM | ConvertTo-Json", "Shows all virtual machines as JSON."}}},
     {.name = "ConvertFrom-Json", UTILITY, .parameters = from_json_parameters, .synopsis = "Makes objects from JSON.",
-     .examples = {{"'{\"Name\":\"lab\"}' | ConvertFrom-Json | Select-Object -ExpandProperty Name", "Reads a property."}}},
-    {.name = "ConvertTo-Csv", UTILITY, .parameters = csv_parameters, .synopsis = "Writes objects as comma-separated values.",
+     .examples = {{"'{\"Name\":\"lab\"}' | ConvertFrom-Json | Select-Object -ExpandProperty Name",
+                   "Reads a property."}}},
+    {.name = "ConvertTo-Csv", UTILITY, .parameters = csv_parameters,
+     .synopsis = "Writes objects as comma-separated values.",
      .examples = {{"Get-VM | Select-Object Name, State | ConvertTo-Csv", "Shows two columns as CSV."}}},
     {.name = "Write-Output", .aliases = "echo write", UTILITY, .parameters = output_parameters,
      .synopsis = "Puts objects into the pipeline.",
@@ -290,7 +310,8 @@ static const struct cmdlet cmdlets[] = {
     {.name = "Get-Content", .aliases = "gc cat type", MANAGEMENT, .parameters = get_content_parameters,
      .synopsis = "Reads a file, a string a line.",
      .examples = {{"Get-Content names.txt | ForEach-Object { New-VM $_ }", "Makes a virtual machine for each line."}}},
-    {.name = "Test-Path", MANAGEMENT, .parameters = test_path_parameters, .synopsis = "Says whether a file or folder is there.",
+    {.name = "Test-Path", MANAGEMENT, .parameters = test_path_parameters,
+     .synopsis = "Says whether a file or folder is there.",
      .examples = {{"Test-Path /etc/passwd", "Says True."}}},
     {.name = "Get-Variable", .aliases = "gv", UTILITY, .parameters = get_variable_parameters, .output = "PSVariable",
      .synopsis = "Shows variables.",
@@ -303,7 +324,8 @@ static const struct cmdlet cmdlets[] = {
     {.name = "Get-Member", .aliases = "gm", UTILITY, .parameters = null_parameters, .output = "MemberDefinition",
      .synopsis = "Shows which properties objects have.",
      .examples = {{"Get-VM | Get-Member", "Shows what is known of a virtual machine."}}},
-    {.name = "Start-Sleep", .aliases = "sleep", UTILITY, .parameters = sleep_parameters, .sets = {"Seconds", "Milliseconds"},
+    {.name = "Start-Sleep", .aliases = "sleep", UTILITY, .parameters = sleep_parameters,
+     .sets = {"Seconds", "Milliseconds"},
      .synopsis = "Waits.",
      .examples = {{"Start-Sleep -Milliseconds 10", "Waits a hundredth of a second."}}},
     {.name = "netsh", .module = "NetTCPIP", .flags = CMDLET_LOCAL, .parameters = netsh_parameters,

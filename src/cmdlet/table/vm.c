@@ -75,7 +75,8 @@ static const struct parameter set_parameters[] = {
 };
 
 static const struct parameter remove_parameters[] = {
-    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_FORCE, PARAMETER_AS_JOB,
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_FORCE,
+    PARAMETER_AS_JOB,
     {0}};
 
 static const struct parameter rename_parameters[] = {
@@ -91,7 +92,8 @@ static const struct parameter rename_parameters[] = {
 
 // Start-VM, Suspend-VM, Resume-VM, Save-VM
 static const struct parameter power_parameters[] = {
-    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_AS_JOB, PARAMETER_PASSTHRU,
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY), SELECTOR_VM(PARAMETER_SET_2), PARAMETER_AS_JOB,
+    PARAMETER_PASSTHRU,
     {0}};
 
 static const struct parameter stop_parameters[] = {
