@@ -9,6 +9,6 @@ struct copy_progress {
     void *context;
 };
 
-// From an open file (stays the caller's) to a new one, which is synced. Bytes that are not copied because they are a hole
-// count as copied. -1 with the reason: there is no file `to`.
+// From an open file (stays the caller's) to a new one, which is synced. Bytes that are not copied because they are a
+// hole count as copied. -1 with the reason: there is no file `to`.
 int copy_file(int from, const char *to, const struct copy_progress *progress, struct error *error);

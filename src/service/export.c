@@ -291,7 +291,8 @@ static int inside(int root, const char *folder, char **path, struct error *error
         close(fd);
     if (!there)
         return error_set(error, "its file '%.200s' cannot be used: %s", *path,
-                         fd >= 0 ? "it is no file" : why == EXDEV || why == ELOOP ? "it leads out of the exported folder"
+                         fd >= 0 ? "it is no file" : why == EXDEV ||
+                         why == ELOOP ? "it leads out of the exported folder"
                                                                                   : strerror(why));
     char *whole = value_text("%s/%s", folder, *path);
     free(*path);

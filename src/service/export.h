@@ -24,8 +24,8 @@ int export_write(const struct vm_record *record, const char *path, const struct 
 // An exported VM as it lies there: its paths are made absolute. `file` is the .vmcx file, or a folder that has one.
 int export_read(struct vm_record *record, const char *file, struct error *error);
 
-// Copies the files of what was read: disks to the folder `disks`, the others below `machine`, under the record's id. Its
-// paths are the copies' then. -1: no copy is left.
+// Copies the files of what was read: disks to the folder `disks`, the others below `machine`, under the record's id.
+// Its paths are the copies' then. -1: no copy is left.
 int export_copy(struct vm_record *record, const char *disks, const char *machine, const struct export_watch *watch,
                 struct error *error);
 // Removes what export_copy made besides disks and the saved state; with `all`, these, too.

@@ -1,6 +1,6 @@
 // See record_json.h. {"format": ..., "formatVersion": 1, "machine": {COLUMN: VALUE...}, "drives": [...], "adapters":
-// [...]}. Columns that are missing keep Hyper-V's defaults, those that are not known are passed over: a file may be of an
-// older or a newer nidus as long as the format's version is known.
+// [...]}. Columns that are missing keep Hyper-V's defaults, those that are not known are passed over: a file may be of
+// an older or a newer nidus as long as the format's version is known.
 #include "service/record_json.h"
 
 #include <jansson.h>

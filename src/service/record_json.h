@@ -1,5 +1,5 @@
-// A VM's record as JSON, by the same column tables as in the database: what Export-VM writes and Import-VM reads. A file
-// that is read is foreign: every text and number is held to its range, and there are bounds on how many.
+// A VM's record as JSON, by the same column tables as in the database: what Export-VM writes and Import-VM reads. A
+// file that is read is foreign: every text and number is held to its range, and there are bounds on how many.
 #pragma once
 
 #include "base/error.h"

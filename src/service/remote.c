@@ -1,6 +1,6 @@
-// See remote.h. Each connection carries one request and has a deadline for the whole of it, handshake included: a client
-// that sends a byte a minute holds its place no longer than one that sends nothing. While all places are taken nobody is
-// accepted; the kernel keeps the next ones waiting.
+// See remote.h. Each connection carries one request and has a deadline for the whole of it, handshake included: a
+// client that sends a byte a minute holds its place no longer than one that sends nothing. While all places are taken
+// nobody is accepted; the kernel keeps the next ones waiting.
 #include "service/remote.h"
 
 #include <errno.h>

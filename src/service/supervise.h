@@ -10,8 +10,8 @@ struct vm;
 // `error` says why, in the worker's own words where it had any.
 int supervise_start(struct vm *vm, const struct control_config *config, const char *program, struct error *error);
 
-// What became of the VM's worker while nobody looked: as peer_adopt; the VM has one that lives now, and `status` tells of
-// it.
+// What became of the VM's worker while nobody looked: as peer_adopt; the VM has one that lives now, and `status` tells
+// of it.
 enum peer_found supervise_adopt(struct vm *vm, const char *directory, struct control_status *status,
                                 struct peer_end *end);
 

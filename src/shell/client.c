@@ -180,7 +180,8 @@ static int client_send(struct client *client, const char *method, const char *pa
     if (remote_token(&client->server, token, error) < 0)
         return -1;
     char *text = value_text("%s %s HTTP/1.1\r\nHost: nidus\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                            "%s%s%sContent-Length: %zu\r\n\r\n%s", method, path, token[0] ? "Authorization: Bearer " : "",
+                            "%s%s%sContent-Length: %zu\r\n\r\n%s", method, path,
+                            token[0] ? "Authorization: Bearer " : "",
                             token, token[0] ? "\r\n" : "", strlen(body), body);
     size_t left = strlen(text);
     for (const char *at = text; left;) {

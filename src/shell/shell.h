@@ -23,7 +23,8 @@ struct shell {
     bool progress; // a progress line stands at the terminal
 };
 
-// 0, or -1 with the reason. `server`: whose service (remote.h). `prompt`: blank lines around tables, as PowerShell has them.
+// 0, or -1 with the reason. `server`: whose service (remote.h). `prompt`: blank lines around tables, as PowerShell has
+// them.
 int shell_open(struct shell *shell, const struct remote_server *server, bool json, bool prompt, struct error *error);
 void shell_close(struct shell *shell);
 void shell_resized(struct shell *shell); // looks at the terminal's width again

@@ -9,6 +9,12 @@
      .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_NAMED | PARAMETER_WILDCARD,          \
      .help = "The names of the virtual machines; * and ? stand for any characters."}
 
+// VM cmdlets call the VM's name -Name.
+#define SELECTOR_NAME(set, more)                                                                                      \
+    {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = (set), .position = 1,                     \
+     .object = "VirtualMachine", .flags = PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD | (more),             \
+     .help = "The names of the virtual machines; * and ? stand for any characters."}
+
 #define SELECTOR_VM(set)                                                                                              \
     {.name = "VM", .type = PARAMETER_OBJECT, .sets = (set), .position = 1, .object = "VirtualMachine",                \
      .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED,                                                 \

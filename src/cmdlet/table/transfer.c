@@ -3,10 +3,7 @@
 #include "cmdlet/table/table.h"
 
 static const struct parameter export_parameters[] = {
-    {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = PARAMETER_SET_1, .position = 1,
-     .object = "VirtualMachine",
-     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD,
-     .help = "The names of the virtual machines; * and ? stand for any characters."},
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
     SELECTOR_VM(PARAMETER_SET_2),
     {.name = "Path", .type = PARAMETER_PATH, .position = 2, .flags = PARAMETER_MANDATORY,
      .help = "The folder that gets a folder of the virtual machine's name."},

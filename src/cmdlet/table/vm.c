@@ -2,12 +2,6 @@
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
-// VM cmdlets call the VM's name -Name.
-#define SELECTOR_NAME(set, more)                                                                                      \
-    {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = (set), .position = 1,                     \
-     .object = "VirtualMachine", .flags = PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD | (more),             \
-     .help = "The names of the virtual machines; * and ? stand for any characters."}
-
 static const struct parameter get_parameters[] = {
     SELECTOR_NAME(PARAMETER_SET_1, 0),
     {.name = "Id", .type = PARAMETER_STRING, .sets = PARAMETER_SET_2, .flags = PARAMETER_MANDATORY | PARAMETER_NAMED,

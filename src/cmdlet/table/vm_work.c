@@ -3,14 +3,6 @@
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
-#define VM_BY_NAME                                                                                                   \
-    {                                                                                                                \
-        .name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = PARAMETER_SET_1, .position = 1,       \
-        .object = "VirtualMachine",                                                                                  \
-        .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD,                        \
-        .help = "The names of the virtual machines; * and ? stand for any characters."                               \
-    }
-
 static const struct parameter discard_parameters[] = {
     SELECTOR_VM_NAME(PARAMETER_SET_1),
     SELECTOR_VM(PARAMETER_SET_2),
@@ -18,7 +10,7 @@ static const struct parameter discard_parameters[] = {
 };
 
 static const struct parameter wait_parameters[] = {
-    VM_BY_NAME,
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
     SELECTOR_VM(PARAMETER_SET_2),
     {.name = "For",
      .type = PARAMETER_ENUM,
@@ -40,7 +32,7 @@ static const struct parameter wait_parameters[] = {
 };
 
 static const struct parameter measure_parameters[] = {
-    VM_BY_NAME,
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
     SELECTOR_VM(PARAMETER_SET_2),
     {0},
 };

@@ -116,8 +116,8 @@ static bool import_possible(struct call *call, const struct vm_record *record)
                    "-GenerateNewId.", record->id);
     else if (!version_supported(record->version))
         call_error(call, CATEGORY_INVALID_ARGUMENT, "OperationFailed", record->name,
-                   "Import failed. The configuration version '%s' is not one of this host's. Get-VMHostSupportedVersion "
-                   "lists them.", record->version);
+                   "Import failed. The configuration version '%s' is not one of this host's. "
+                   "Get-VMHostSupportedVersion lists them.", record->version);
     else
         return true;
     return false;
