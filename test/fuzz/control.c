@@ -9,6 +9,7 @@
 #include "control/control.h"
 #include "control/message.h"
 #include "control/uplink.h"
+#include "switch/exchange.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,6 +46,20 @@ static void fuzz_uplink(const json_t *json)
     json_decref(written);
 }
 
+static void fuzz_switch(const json_t *message)
+{
+    struct control_port port;
+    struct switch_rules rules;
+    struct control_counters counters;
+    struct error error;
+    control_counters_read(&counters, message, &error);
+    if (control_port_read(&port, message, &error))
+        return;
+    rules_read(&rules, &port, &error);
+    json_decref(control_port_write(&port));
+    control_port_free(&port);
+}
+
 static void fuzz_messages(const uint8_t *data, size_t size)
 {
     static struct message_reader reader;
@@ -62,6 +77,7 @@ static void fuzz_messages(const uint8_t *data, size_t size)
         while (!message_next(&reader, &message, &error) && message) {
             control_status_read(&status, message, &error);
             fuzz_uplink(message);
+            fuzz_switch(message);
             json_decref(message);
         }
     close(ends[0]);

@@ -375,7 +375,9 @@ static bool refuse_running(struct call *call, struct vm *vm, const struct vm_rec
     if (vm_state_is_off(state))
         return false;
     call_refuse(call, draft, "Network Adapter", REFUSE_STATE,
-                "Adapters can be added and removed only while '%s' is off, and it is %s: turn it off (Stop-VM) first.",
+                "Adapters can be added and removed only while '%s' is off, and it is %s: its board cannot be plugged "
+                "while it runs. Turn it off (Stop-VM) first; the adapters it has can be connected and disconnected at "
+                "any time.",
                 draft->name, vm_state_name(state));
     return true;
 }
