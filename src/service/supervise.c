@@ -17,6 +17,7 @@ static void worker_greeted(void *vm, const json_t *json)
     vm_worker_told(vm, &status);
     if (status.state != CONTROL_STARTING)
         vm_worker_state(vm, status.state);
+    vm_worker_greeted(vm);
 }
 
 static void worker_event(void *vm, const json_t *message, const char *event)

@@ -32,6 +32,7 @@ enum {
     FRESH_MS = 500,       // counters so old are still shown
     HASTY_NS = 1000000000, // a process that lives no longer than this is not started anew at once
     HASTY_MS = 2000,
+    MEND_SECONDS_MOST = 32,
     COUNTERS_MOST = 1024, // of one switch; it has no more ports
 };
 
@@ -64,6 +65,10 @@ struct switchboard {
     struct station **stations;
     size_t count;
     bool closed;
+
+    pthread_mutex_t mend_lock; // what follows; nothing is waited for under it
+    pthread_cond_t mend;
+    bool broken; // something is not as the records say
 };
 
 // --- The process -----------------------------------------------------------------------------------------------------
@@ -463,6 +468,8 @@ int switchboard_vm(struct switchboard *board, struct vm *vm, struct error *error
     pthread_mutex_lock(&board->lock);
     const int result = board->closed ? 0 : vm_update(board, vm, error);
     pthread_mutex_unlock(&board->lock);
+    if (result < 0)
+        switchboard_mend(board);
     return result;
 }
 
@@ -482,17 +489,58 @@ int switchboard_ready(struct switchboard *board, const struct vm_record *record,
     return result;
 }
 
-static void vms_update(struct switchboard *board)
+// True if all of them are as their records say.
+static bool vms_update(struct switchboard *board)
 {
     struct vm **vms;
+    bool good = true;
     const size_t count = service_vms(board->service, &vms);
     for (size_t i = 0; i < count; i++) {
         struct error error;
         if (vm_update(board, vms[i], &error) < 0)
-            log_write(LOG_ERROR, "not-connected", "id", vm_id(vms[i]), "reason", error.text, NULL);
+            log_write(LOG_ERROR, "not-connected", "id", vm_id(vms[i]), "reason", error.text, NULL), good = false;
         vm_unref(vms[i]);
     }
     free(vms);
+    return good;
+}
+
+// --- Mending ---------------------------------------------------------------------------------------------------------
+
+void switchboard_mend(struct switchboard *board)
+{
+    pthread_mutex_lock(&board->mend_lock);
+    board->broken = true;
+    pthread_cond_signal(&board->mend);
+    pthread_mutex_unlock(&board->mend_lock);
+}
+
+// False: the service goes down.
+static bool mend_once(struct switchboard *board, bool *good)
+{
+    pthread_mutex_lock(&board->lock);
+    const bool closed = board->closed;
+    *good = closed || vms_update(board);
+    pthread_mutex_unlock(&board->lock);
+    return !closed;
+}
+
+// What fails is tried again, less and less often: most of it is a process that was about to begin or to end.
+static void *mend_thread(void *context)
+{
+    struct switchboard *board = context;
+    bool good = true;
+    for (time_t wait = 0;; wait = good ? 0 : wait ? (wait < MEND_SECONDS_MOST ? wait * 2 : wait) : 1) {
+        if (wait)
+            nanosleep(&(struct timespec){.tv_sec = wait}, NULL);
+        pthread_mutex_lock(&board->mend_lock);
+        while (good && !board->broken)
+            pthread_cond_wait(&board->mend, &board->mend_lock);
+        board->broken = false;
+        pthread_mutex_unlock(&board->mend_lock);
+        if (!mend_once(board, &good))
+            return NULL;
+    }
 }
 
 // --- Switches --------------------------------------------------------------------------------------------------------
@@ -574,10 +622,11 @@ static void station_ended(void *context, struct peer *peer, const struct peer_en
     pthread_mutex_lock(&board->lock);
     const bool keeps = station->keeps;
     struct error error;
-    if (!board->closed && station_find(board, station->id) == station && !station->peer) {
+    if (!board->closed) { // somebody may have started it meanwhile, for an adapter of one VM
         if (keeps)
             switch_update(board, station->id, &error);
-        vms_update(board);
+        if (!vms_update(board))
+            switchboard_mend(board);
     }
     pthread_mutex_unlock(&board->lock);
 }
@@ -661,6 +710,9 @@ static void switches_update(struct switchboard *board)
 
 void switchboard_adopt(struct switchboard *board)
 {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, mend_thread, board) == 0)
+        pthread_detach(thread);
     pthread_mutex_lock(&board->lock);
     char *root = value_text("%s/switch", service_runtime_directory(board->service));
     DIR *directory = opendir(root);
@@ -674,7 +726,8 @@ void switchboard_adopt(struct switchboard *board)
     if (directory)
         closedir(directory);
     free(root);
-    vms_update(board);
+    if (!vms_update(board))
+        switchboard_mend(board);
     switches_update(board);
     for (size_t i = board->count; i--;) {
         station_sweep(board->stations[i]);
@@ -782,6 +835,8 @@ struct switchboard *switchboard_create(struct service *service)
     struct switchboard *board = value_allocate(sizeof *board);
     *board = (struct switchboard){.service = service};
     pthread_mutex_init(&board->lock, NULL);
+    pthread_mutex_init(&board->mend_lock, NULL);
+    pthread_cond_init(&board->mend, NULL);
     return board;
 }
 
@@ -797,4 +852,5 @@ void switchboard_destroy(struct switchboard *board)
     free(board->stations);
     board->stations = NULL;
     pthread_mutex_unlock(&board->lock);
+    switchboard_mend(board); // its thread finds that it is over
 }

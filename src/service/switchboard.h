@@ -17,7 +17,7 @@ struct switchboard;
 struct switchboard *switchboard_create(struct service *service);
 void switchboard_destroy(struct switchboard *board); // the processes run on
 
-// Once the VMs were found: finds the switches' processes, ends those that nobody needs, and plugs everything anew.
+// Once the VMs were found: begins to mend (see below), finds the switches' processes, ends those that nobody needs, and plugs everything anew.
 void switchboard_adopt(struct switchboard *board);
 
 // Before a VM is started: the switches that its record names run. -1: one does not, and why.
@@ -25,6 +25,9 @@ int switchboard_ready(struct switchboard *board, const struct vm_record *record,
 // After a VM was started, an adapter of it changed, or its worker has ended. -1: one of its adapters is not as its
 // record says, and why.
 int switchboard_vm(struct switchboard *board, struct vm *vm, struct error *error);
+// Later, and again until it is done: what a VM's process or a switch's could not be told just now. Also for a thread that
+// must not wait.
+void switchboard_mend(struct switchboard *board);
 // After a switch's record changed or is gone, or what its uplink is made of. -1: it is not as its record says, and why.
 int switchboard_switch(struct switchboard *board, const char *id, struct error *error);
 

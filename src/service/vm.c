@@ -238,6 +238,9 @@ void vm_worker_told(struct vm *vm, const struct control_status *status)
     pthread_mutex_unlock(&vm->data);
 }
 
+// What it could not be told before.
+void vm_worker_greeted(struct vm *vm) { switchboard_mend(service_switchboard(vm->service)); }
+
 void vm_worker_deaf(struct vm *vm)
 {
     vm_state_move(vm, VM_STATE_RUNNING, VM_STATE_RUNNING_CRITICAL);

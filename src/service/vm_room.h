@@ -41,6 +41,7 @@ int vm_settle(struct vm *vm, struct vm_record *draft, enum vm_state state, struc
 struct peer *vm_worker(struct vm *vm); // a reference, or NULL
 void vm_worker_set(struct vm *vm, struct peer *worker); // takes the reference over
 // On the worker's own thread: it told something, or it is gone.
+void vm_worker_greeted(struct vm *vm); // it can be talked to, again
 void vm_worker_told(struct vm *vm, const struct control_status *status);
 void vm_worker_state(struct vm *vm, enum control_state state);
 void vm_worker_deaf(struct vm *vm);
