@@ -120,7 +120,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     unlink(path);
     fuzz->port.type = &port_type;
     const struct virtio_blk_config blk = {.disk = &fuzz->disk};
-    const struct virtio_net_config net = {.port = &fuzz->port};
+    const struct virtio_net_config net = {.port = &fuzz->port, .queue_pairs = 2};
     const struct virtio_console_config console = {.console = fuzz->console};
     const struct virtio_rng_config rng = {.bytes_per_second = UINT32_MAX};
     fuzz->devices[0] = virtio_blk_create(fuzz->memory, &blk, &error);
