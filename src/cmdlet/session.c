@@ -226,6 +226,7 @@ static void place_put(struct session *session, struct value *record, u32 start, 
 struct value *failure_record(struct session *session, const struct failure *failure)
 {
     struct value *record = value_object("ErrorRecord"), *exception = value_map();
+    session->steps += SESSION_ERROR_STEPS;
     const char *message = failure->message ? failure->message : "";
     const char *id = failure->id ? failure->id : "NotSpecified";
     const char *kind = failure->exception ? failure->exception : "RuntimeException";
@@ -335,6 +336,7 @@ static void session_begin(struct session *session)
     session->flow = FLOW_ON;
     session->failed = session->ends = session->exited = false;
     session->steps = 0;
+    session->hints = 0;
     session->tries = session->depth = session->calls = 0;
     session->yes_to_all = session->no_to_all = false;
 }

@@ -15,6 +15,8 @@ enum {
     SESSION_VALUE_DEPTH = 24,    // of arrays and maps, one in another
     SESSION_VALUE_BYTES = 64 << 20,
     SESSION_ERRORS = 256,        // what $Error keeps
+    SESSION_ERROR_STEPS = 16,    // what making an error costs, in steps
+    SESSION_HINTS = 16,          // names are looked for that unknown ones are like: so often in a run
 };
 
 // Where evaluation goes on. What is not FLOW_ON unwinds to whoever handles it.
@@ -70,6 +72,7 @@ struct session {
     unsigned tries; // try blocks around
     unsigned depth, calls;
     u64 steps;
+    unsigned hints;
     bool yes_to_all, no_to_all;
     struct job *jobs; // in the order they were started
     s64 last_job;

@@ -163,7 +163,8 @@ static void stage_bind_failed(struct stage *stage, const struct bind_error *erro
 
 static bool stage_unknown(struct stage *stage, const char *name)
 {
-    const char *near = nearest_cmdlet(name);
+    // All names are compared: a loop that fails again and again is told often enough.
+    const char *near = stage->session->hints++ < SESSION_HINTS ? nearest_cmdlet(name) : NULL;
     char *hint = near ? value_text("Did you mean %s?", near) : value_text_copy("Get-Command lists what there is.");
     char *text = value_text("The term '%.200s' is not recognized as the name of a cmdlet, function or script. %s", name,
                             hint);

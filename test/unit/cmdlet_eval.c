@@ -291,6 +291,22 @@ static void words_bind_as_arguments(void **state)
     fake_stop(&fake);
 }
 
+static void errors_in_loops_are_cheap(void **state)
+{
+    (void)state;
+    struct fake fake;
+    fake_start(&fake, 100000);
+    assert_int_equal(session_run(fake.session, NULL, "while ($true) { Get-VN }"), 1);
+    unsigned told = 0, hinted = 0;
+    for (const char *at = fake.errors; (at = strstr(at, "is not recognized")); at++)
+        told++;
+    for (const char *at = fake.errors; (at = strstr(at, "Did you mean Get-VM?")); at++)
+        hinted++;
+    assert_in_range(told, 1000, 100000 / 16);
+    assert_int_equal(hinted, 16);
+    fake_stop(&fake);
+}
+
 static void types_have_members(void **state)
 {
     (void)state;
@@ -473,6 +489,7 @@ int main(void)
         cmocka_unit_test(incomplete_input_is_known),
         cmocka_unit_test(words_bind_as_arguments),
         cmocka_unit_test(cancel_ends_a_run),
+        cmocka_unit_test(errors_in_loops_are_cheap),
         cmocka_unit_test(types_have_members),
         cmocka_unit_test(blocks_have_parts),
         cmocka_unit_test(errors_are_caught_by_type),
