@@ -20,12 +20,19 @@
         .name = "Name", .aliases = "VMNetworkAdapterName", .type = PARAMETER_STRING, .sets = (set), .position = (at), \
         .flags = PARAMETER_WILDCARD, .help = "Only adapters of this name; * and ? stand for any characters."          \
     }
+// Of settings that are objects of their own: VLANs, access rules.
+#define SETTING_ADAPTER_NAME                                                                \
+    {                                                                                       \
+        .name = "VMNetworkAdapterName", .type = PARAMETER_STRING,                           \
+        .flags = PARAMETER_WILDCARD, .sets = PARAMETER_SET_1 | PARAMETER_SET_2,             \
+        .help = "Only adapters of this name."                                               \
+    }
+#define SETTING_OF_ADAPTERS SELECTOR_VMS, ADAPTER(PARAMETER_SET_3), SETTING_ADAPTER_NAME
 #define SWITCH_NAME(text) \
     { .name = "SwitchName", .type = PARAMETER_STRING, .object = "VMSwitch", .help = text }
 
 static const struct parameter get_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     MANAGEMENT_OS(PARAMETER_SET_3, PARAMETER_MANDATORY),
     {.name = "All",
      .type = PARAMETER_SWITCH,
@@ -45,27 +52,17 @@ static const struct parameter get_parameters[] = {
 };
 
 static const struct parameter set_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     ADAPTER(PARAMETER_SET_3),
     MANAGEMENT_OS(PARAMETER_SET_4, PARAMETER_MANDATORY),
     ADAPTER_NAME(PARAMETER_SET_1 | PARAMETER_SET_2 | PARAMETER_SET_4, 0),
-    {.name = "MacAddressSpoofing",
-     .type = PARAMETER_ENUM,
-     .values = "On Off",
-     .help =
-         "Whether the VM may send from addresses that are not its adapter's, as a VM with a switch of its own does for "
-         "its nested VMs."},
+    PARAMETER_ON_OFF("MacAddressSpoofing",
+                     "Whether the VM may send from addresses that are not its adapter's, as a VM with a switch of its "
+                     "own does for its nested VMs."),
     {.name = "StaticMacAddress", .type = PARAMETER_STRING, .help = "The adapter's address from now on: 00155D012345."},
     {.name = "DynamicMacAddress", .type = PARAMETER_SWITCH, .help = "Takes an address from the host's range at start."},
-    {.name = "DhcpGuard",
-     .type = PARAMETER_ENUM,
-     .values = "On Off",
-     .help = "Drops what DHCP servers in the VM send."},
-    {.name = "RouterGuard",
-     .type = PARAMETER_ENUM,
-     .values = "On Off",
-     .help = "Drops router advertisements and redirects that the VM sends."},
+    PARAMETER_ON_OFF("DhcpGuard", "Drops what DHCP servers in the VM send."),
+    PARAMETER_ON_OFF("RouterGuard", "Drops router advertisements and redirects that the VM sends."),
     {.name = "PortMirroring",
      .type = PARAMETER_ENUM,
      .values = "None Source Destination",
@@ -90,12 +87,9 @@ static const struct parameter set_parameters[] = {
      .least = 0,
      .most = 100,
      .help = "Its share of the switch against others'."},
-    {.name = "IeeePriorityTag",
-     .type = PARAMETER_ENUM,
-     .values = "On Off",
-     .help = "Lets priority tags of the VM through."},
-    {.name = "AllowTeaming", .type = PARAMETER_ENUM, .values = "On Off", .help = "Lets the VM team this adapter."},
-    {.name = "DeviceNaming", .type = PARAMETER_ENUM, .values = "On Off", .help = "Tells the guest the adapter's name."},
+    PARAMETER_ON_OFF("IeeePriorityTag", "Lets priority tags of the VM through."),
+    PARAMETER_ON_OFF("AllowTeaming", "Lets the VM team this adapter."),
+    PARAMETER_ON_OFF("DeviceNaming", "Tells the guest the adapter's name."),
     {.name = "VmqWeight",
      .type = PARAMETER_INT,
      .least = 0,
@@ -122,25 +116,21 @@ static const struct parameter set_parameters[] = {
 };
 
 static const struct parameter add_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     MANAGEMENT_OS(PARAMETER_SET_3, PARAMETER_MANDATORY),
     {.name = "Name", .type = PARAMETER_STRING, .help = "The adapter's name; \"Network Adapter\" if none is given."},
     SWITCH_NAME("The switch to plug it into."),
     {.name = "StaticMacAddress", .type = PARAMETER_STRING, .help = "Its address: 00155D012345."},
     {.name = "DynamicMacAddress", .type = PARAMETER_SWITCH, .help = "Takes an address from the host's range."},
     {.name = "IsLegacy", .type = PARAMETER_BOOL, .help = "An emulated adapter. nidus has none: only $false is taken."},
-    {.name = "DeviceNaming", .type = PARAMETER_ENUM, .values = "On Off", .help = "Tells the guest the adapter's name."},
-    {.name = "ResourcePoolName",
-     .type = PARAMETER_STRING,
-     .help = "The resource pool; nidus has the one named Primordial."},
+    PARAMETER_ON_OFF("DeviceNaming", "Tells the guest the adapter's name."),
+    PARAMETER_RESOURCE_POOL,
     PARAMETER_PASSTHRU,
     {0},
 };
 
 static const struct parameter remove_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     ADAPTER(PARAMETER_SET_3),
     MANAGEMENT_OS(PARAMETER_SET_4, PARAMETER_MANDATORY),
     ADAPTER_NAME(PARAMETER_SET_1 | PARAMETER_SET_2 | PARAMETER_SET_4, 0),
@@ -154,16 +144,11 @@ static const struct parameter remove_parameters[] = {
 };
 
 static const struct parameter rename_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     ADAPTER(PARAMETER_SET_3),
     MANAGEMENT_OS(PARAMETER_SET_4, PARAMETER_MANDATORY),
     ADAPTER_NAME(PARAMETER_SET_1 | PARAMETER_SET_2 | PARAMETER_SET_4, 0),
-    {.name = "NewName",
-     .type = PARAMETER_STRING,
-     .flags = PARAMETER_MANDATORY,
-     .position = 2,
-     .help = "Its name from now on."},
+    PARAMETER_NEW_NAME,
     PARAMETER_PASSTHRU,
     {0},
 };
@@ -200,23 +185,12 @@ static const struct parameter get_vlan_parameters[] = {
      .help = "The names of the virtual machines; all if none is given."},
     SELECTOR_VM(PARAMETER_SET_2),
     ADAPTER(PARAMETER_SET_3),
-    {.name = "VMNetworkAdapterName",
-     .type = PARAMETER_STRING,
-     .flags = PARAMETER_WILDCARD,
-     .sets = PARAMETER_SET_1 | PARAMETER_SET_2,
-     .help = "Only adapters of this name."},
+    SETTING_ADAPTER_NAME,
     {0},
 };
 
 static const struct parameter set_vlan_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    ADAPTER(PARAMETER_SET_3),
-    {.name = "VMNetworkAdapterName",
-     .type = PARAMETER_STRING,
-     .flags = PARAMETER_WILDCARD,
-     .sets = PARAMETER_SET_1 | PARAMETER_SET_2,
-     .help = "Only adapters of this name."},
+    SETTING_OF_ADAPTERS,
     {.name = "Untagged", .aliases = "u", .type = PARAMETER_SWITCH, .help = "No VLAN: frames pass as they are."},
     {.name = "Access",
      .aliases = "a",
@@ -235,26 +209,12 @@ static const struct parameter set_vlan_parameters[] = {
 };
 
 static const struct parameter get_acl_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    ADAPTER(PARAMETER_SET_3),
-    {.name = "VMNetworkAdapterName",
-     .type = PARAMETER_STRING,
-     .flags = PARAMETER_WILDCARD,
-     .sets = PARAMETER_SET_1 | PARAMETER_SET_2,
-     .help = "Only adapters of this name."},
+    SETTING_OF_ADAPTERS,
     {0},
 };
 
 static const struct parameter change_acl_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    ADAPTER(PARAMETER_SET_3),
-    {.name = "VMNetworkAdapterName",
-     .type = PARAMETER_STRING,
-     .flags = PARAMETER_WILDCARD,
-     .sets = PARAMETER_SET_1 | PARAMETER_SET_2,
-     .help = "Only adapters of this name."},
+    SETTING_OF_ADAPTERS,
     {.name = "Action",
      .type = PARAMETER_ENUM,
      .values = "Allow Deny Meter",

@@ -4,7 +4,7 @@
 #include "cmdlet/table/table.h"
 
 #define CAPTURE_SELECTORS                                                                                             \
-    SELECTOR_VM_NAME(PARAMETER_SET_1), SELECTOR_VM(PARAMETER_SET_2),                                                  \
+    SELECTOR_VMS,                                                  \
     SELECTOR_PART("VMNetworkAdapter", PARAMETER_SET_3),                                                               \
     {.name = "Name", .aliases = "VMNetworkAdapterName", .type = PARAMETER_STRING,                                     \
      .sets = PARAMETER_SET_1 | PARAMETER_SET_2, .flags = PARAMETER_WILDCARD,                                          \

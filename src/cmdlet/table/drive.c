@@ -46,8 +46,7 @@
     }
 
 static const struct parameter add_disk_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     CONTROLLER_TYPE(2),
     CONTROLLER_NUMBER(3),
     CONTROLLER_LOCATION(4),
@@ -63,8 +62,7 @@ static const struct parameter add_disk_parameters[] = {
 };
 
 static const struct parameter get_disk_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     CONTROLLER_TYPE(0),
     CONTROLLER_NUMBER(0),
     CONTROLLER_LOCATION(0),
@@ -117,8 +115,7 @@ static const struct parameter remove_disk_parameters[] = {
 };
 
 static const struct parameter add_dvd_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     CONTROLLER_NUMBER(2),
     CONTROLLER_LOCATION(3),
     {.name = "Path",
@@ -131,7 +128,7 @@ static const struct parameter add_dvd_parameters[] = {
 };
 
 static const struct parameter get_dvd_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1), SELECTOR_VM(PARAMETER_SET_2), CONTROLLER_NUMBER(0), CONTROLLER_LOCATION(0), {0},
+    SELECTOR_VMS, CONTROLLER_NUMBER(0), CONTROLLER_LOCATION(0), {0},
 };
 
 static const struct parameter set_dvd_parameters[] = {

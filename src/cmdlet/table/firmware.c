@@ -2,15 +2,8 @@
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
-static const struct parameter get_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    {0},
-};
-
 static const struct parameter set_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     SELECTOR_PART("VMFirmware", PARAMETER_SET_3),
     {.name = "KernelPath", .type = PARAMETER_PATH, .flags = PARAMETER_NIDUS,
      .help = "The kernel to start: a Linux bzImage, an ELF file with a PVH note, or a Multiboot image. An empty name "
@@ -19,8 +12,7 @@ static const struct parameter set_parameters[] = {
      .help = "The initial RAM disk for that kernel. An empty name takes it away."},
     {.name = "KernelCommandLine", .type = PARAMETER_STRING, .flags = PARAMETER_NIDUS,
      .help = "That kernel's command line."},
-    {.name = "EnableSecureBoot", .type = PARAMETER_ENUM, .values = "On Off",
-     .help = "Only Off is taken: nidus checks no signatures."},
+    PARAMETER_ON_OFF("EnableSecureBoot", "Only Off is taken: nidus checks no signatures."),
     PARAMETER_PASSTHRU,
     {0},
 };
@@ -29,7 +21,7 @@ static const struct cmdlet cmdlets[] = {
     {.name = "Get-VMFirmware",
      .module = "Hyper-V",
      .synopsis = "Gets how virtual machines boot.",
-     .parameters = get_parameters,
+     .parameters = selector_vms,
      .sets = {"VMName", "VMObject"},
      .output = "VMFirmware",
      .examples = {{"Get-VMFirmware lab", "Shows what lab boots."}}},
@@ -53,8 +45,7 @@ static const struct property properties[] = {
     {"SecureBoot", PROPERTY_STRING, NULL, "Off: nidus checks no signatures"},
     {"BootOrder", PROPERTY_STRINGS, NULL, "what is tried, in this order"},
     {"VMId", PROPERTY_STRING, NULL, "the VM's id"},
-    {"ComputerName", PROPERTY_STRING, NULL, "the host"},
-    {"IsDeleted", PROPERTY_BOOL, NULL, "whether the VM was removed since"},
+    PROPERTIES_OF_PART,
     {0},
 };
 

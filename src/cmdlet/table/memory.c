@@ -7,15 +7,8 @@ enum { MEMORY_LEAST_MIB = 32, MEMORY_MOST_MIB = 12 << 20 };
 
 #define MEMORY_BYTES .type = PARAMETER_BYTES, .least = (s64)MIB(MEMORY_LEAST_MIB), .most = (s64)MIB(MEMORY_MOST_MIB)
 
-static const struct parameter get_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    {0},
-};
-
 static const struct parameter set_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     SELECTOR_PART("VMMemory", PARAMETER_SET_3),
     {.name = "DynamicMemoryEnabled",
      .type = PARAMETER_BOOL,
@@ -37,9 +30,7 @@ static const struct parameter set_parameters[] = {
      .most = 100,
      .help = "Which VMs get memory first when the host is short of it."},
     {.name = "MaximumAmountPerNumaNodeBytes", MEMORY_BYTES, .help = "The most memory in one virtual NUMA node."},
-    {.name = "ResourcePoolName",
-     .type = PARAMETER_STRING,
-     .help = "The resource pool; nidus has the one named Primordial."},
+    PARAMETER_RESOURCE_POOL,
     PARAMETER_PASSTHRU,
     {0},
 };
@@ -49,7 +40,7 @@ static const struct cmdlet cmdlets[] = {
         .name = "Get-VMMemory",
         .module = "Hyper-V",
         .synopsis = "Gets the memory of a virtual machine.",
-        .parameters = get_parameters,
+        .parameters = selector_vms,
         .sets = {"VMName", "VMObject"},
         .output = "VMMemory",
         .examples = {{"Get-VMMemory lab", "Shows the memory settings of lab."}},
@@ -84,13 +75,9 @@ static const struct property properties[] = {
     {"Priority", PROPERTY_INT, NULL, "who gets memory first"},
     {"Startup", PROPERTY_INT, NULL, "bytes at power-on"},
     {"Name", PROPERTY_STRING, NULL, "Memory"},
-    {"Id", PROPERTY_STRING, NULL, "names this part of this VM"},
-    {"VMId", PROPERTY_STRING, NULL, "the VM's id"},
-    {"VMName", PROPERTY_STRING, NULL, "the VM's name"},
-    {"VMSnapshotId", PROPERTY_STRING, NULL, "zeros: not of a checkpoint"},
-    {"VMSnapshotName", PROPERTY_STRING, NULL, "empty: not of a checkpoint"},
-    {"ComputerName", PROPERTY_STRING, NULL, "the host"},
-    {"IsDeleted", PROPERTY_BOOL, NULL, "whether the VM was removed since"},
+    PROPERTIES_OF_VM,
+    PROPERTIES_OF_NO_CHECKPOINT,
+    PROPERTIES_OF_PART,
     {0},
 };
 

@@ -6,8 +6,7 @@
 static const struct parameter status_parameters[] = {{0}};
 
 static const struct parameter enable_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     PARAMETER_FORCE,
     {0},
 };

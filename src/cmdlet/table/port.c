@@ -3,8 +3,7 @@
 #include "cmdlet/table/table.h"
 
 static const struct parameter get_port_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     {.name = "Number",
      .type = PARAMETER_INT,
      .least = 1,
@@ -15,8 +14,7 @@ static const struct parameter get_port_parameters[] = {
 };
 
 static const struct parameter set_port_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     SELECTOR_PART("VMComPort", PARAMETER_SET_3),
     {.name = "Number",
      .type = PARAMETER_INT,
@@ -30,14 +28,13 @@ static const struct parameter set_port_parameters[] = {
      .type = PARAMETER_ANY,
      .position = 3,
      .help = "The Unix socket on which the port can be reached, or $null for none. The VM must be off."},
-    {.name = "DebuggerMode", .type = PARAMETER_ENUM, .values = "On Off", .help = "Kept; nidus makes no difference."},
+    PARAMETER_ON_OFF("DebuggerMode", "Kept; nidus makes no difference."),
     PARAMETER_PASSTHRU,
     {0},
 };
 
 static const struct parameter get_service_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     {.name = "Name",
      .type = PARAMETER_STRING,
      .flags = PARAMETER_LIST | PARAMETER_WILDCARD,
@@ -133,8 +130,7 @@ static const struct property port_properties[] = {
     {"Number", PROPERTY_INT, NULL, "1, 2"},
     {"VMId", PROPERTY_STRING, NULL, "the VM's id"},
     {"VMName", PROPERTY_STRING, NULL, "the VM's name"},
-    {"ComputerName", PROPERTY_STRING, NULL, "the host"},
-    {"IsDeleted", PROPERTY_BOOL, NULL, "whether the VM was removed since"},
+    PROPERTIES_OF_PART,
     {0},
 };
 

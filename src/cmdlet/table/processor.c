@@ -2,15 +2,8 @@
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
-static const struct parameter get_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    {0},
-};
-
 static const struct parameter set_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     SELECTOR_PART("VMProcessor", PARAMETER_SET_3),
     {.name = "ExposeVirtualizationExtensions",
      .type = PARAMETER_BOOL,
@@ -53,9 +46,7 @@ static const struct parameter set_parameters[] = {
      .least = 1,
      .most = 64,
      .help = "The most virtual NUMA nodes in one virtual socket."},
-    {.name = "ResourcePoolName",
-     .type = PARAMETER_STRING,
-     .help = "The resource pool; nidus has the one named Primordial."},
+    PARAMETER_RESOURCE_POOL,
     {.name = "Perfmon",
      .type = PARAMETER_STRING,
      .flags = PARAMETER_LIST,
@@ -87,7 +78,7 @@ static const struct cmdlet cmdlets[] = {
         .description =
             "One object a virtual machine: how many processors it has, what they show, and whether a hypervisor "
             "runs on them right now.",
-        .parameters = get_parameters,
+        .parameters = selector_vms,
         .sets = {"VMName", "VMObject"},
         .output = "VMProcessor",
         .examples = {{"Get-VMProcessor lab", "Shows the processors of lab."},
@@ -148,14 +139,10 @@ static const struct property properties[] = {
     {"OperationalStatus", PROPERTY_STRINGS, NULL, "Ok, or what is wrong"},
     {"StatusDescription", PROPERTY_STRINGS, NULL, "the same in words"},
     {"Name", PROPERTY_STRING, NULL, "Processor"},
-    {"Id", PROPERTY_STRING, NULL, "names this part of this VM"},
-    {"VMId", PROPERTY_STRING, NULL, "the VM's id"},
-    {"VMName", PROPERTY_STRING, NULL, "the VM's name"},
-    {"VMSnapshotId", PROPERTY_STRING, NULL, "zeros: not of a checkpoint"},
-    {"VMSnapshotName", PROPERTY_STRING, NULL, "empty: not of a checkpoint"},
+    PROPERTIES_OF_VM,
+    PROPERTIES_OF_NO_CHECKPOINT,
     {"CimSession", PROPERTY_STRING, NULL, "the connection it came through"},
-    {"ComputerName", PROPERTY_STRING, NULL, "the host"},
-    {"IsDeleted", PROPERTY_BOOL, NULL, "whether the VM was removed since"},
+    PROPERTIES_OF_PART,
     {"VMCheckpointId", PROPERTY_STRING, NULL, "as VMSnapshotId"},
     {"VMCheckpointName", PROPERTY_STRING, NULL, "as VMSnapshotName"},
     {0},

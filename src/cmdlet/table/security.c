@@ -3,15 +3,8 @@
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
-static const struct parameter get_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
-    {0},
-};
-
 static const struct parameter set_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     {.name = "VirtualizationBasedSecurityOptOut",
      .type = PARAMETER_BOOL,
      .help = "Whether the VM opts out of virtualization based security. The VM must be off."},
@@ -33,7 +26,7 @@ static const struct cmdlet cmdlets[] = {
         .name = "Get-VMSecurity",
         .module = "Hyper-V",
         .synopsis = "Gets the security settings of a virtual machine.",
-        .parameters = get_parameters,
+        .parameters = selector_vms,
         .sets = {"VMName", "VMObject"},
         .output = "VMSecurity",
         .examples = {{"Get-VMSecurity lab", "Shows the security settings of lab."}},
@@ -62,8 +55,7 @@ static const struct property properties[] = {
     {"BindToHostTpm", PROPERTY_BOOL, NULL, "whether its keys are bound to the host's TPM"},
     {"VMId", PROPERTY_STRING, NULL, "the VM's id"},
     {"VMName", PROPERTY_STRING, NULL, "the VM's name"},
-    {"ComputerName", PROPERTY_STRING, NULL, "the host"},
-    {"IsDeleted", PROPERTY_BOOL, NULL, "whether the VM was removed since"},
+    PROPERTIES_OF_PART,
     {0},
 };
 

@@ -139,11 +139,7 @@ static const struct parameter rename_parameters[] = {
      .flags = PARAMETER_MANDATORY | PARAMETER_PIPED,
      .help = "The switch's name until now."},
     SWITCH(PARAMETER_SET_2),
-    {.name = "NewName",
-     .type = PARAMETER_STRING,
-     .flags = PARAMETER_MANDATORY,
-     .position = 2,
-     .help = "Its name from now on."},
+    PARAMETER_NEW_NAME,
     PARAMETER_PASSTHRU,
     {0},
 };

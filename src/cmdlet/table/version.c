@@ -8,14 +8,7 @@ static const struct parameter get_parameters[] = {
 };
 
 static const struct parameter update_parameters[] = {
-    {.name = "Name",
-     .aliases = "VMName",
-     .type = PARAMETER_STRING,
-     .sets = PARAMETER_SET_1,
-     .position = 1,
-     .object = "VirtualMachine",
-     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED | PARAMETER_WILDCARD,
-     .help = "The names of the virtual machines; * and ? stand for any characters."},
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
     SELECTOR_VM(PARAMETER_SET_2),
     PARAMETER_FORCE,
     PARAMETER_PASSTHRU,

@@ -4,8 +4,7 @@
 #include "cmdlet/table/table.h"
 
 static const struct parameter discard_parameters[] = {
-    SELECTOR_VM_NAME(PARAMETER_SET_1),
-    SELECTOR_VM(PARAMETER_SET_2),
+    SELECTOR_VMS,
     {0},
 };
 

@@ -1,9 +1,10 @@
 // The virtual CPU. Generated code addresses it through gs, C through a pointer; both see the same memory, because the
 // state is a memfd mapped once for C and once more in front of every soft-TLB array (see tlb.h, window.c).
 //
-// The guest's RAX..R13 live in the host registers of the same name while generated code runs; R14 and R15 live in gpr[]
-// always, which frees the two host registers that a TLB probe needs. Arithmetic flags live in EFLAGS there, or in
-// `flags` (block.h tells when). Whenever C functions of instructions run, gpr[] and rflags are complete and current.
+// The guest's RAX..R13 live in the host registers of the same name while generated code runs; R14 and R15 live in
+// gpr[], which frees the two host registers that a TLB probe needs, and in the host's from one register instruction to
+// the next (copy.c; block_site.in_host). Arithmetic flags live in EFLAGS there, or in `flags` (block.h tells when).
+// Whenever C functions of instructions run, gpr[] and rflags are complete and current.
 #pragma once
 
 #include <linux/kvm.h>
