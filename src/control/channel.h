@@ -1,5 +1,5 @@
-// The worker's, and the switch's, end of the control channel (control.h says what goes over it). A thread of its own moves the bytes, so
-// that the service's slowness is not the VM's.
+// The worker's, and the switch's, end of the control channel (control.h says what goes over it). A thread of its own
+// moves the bytes, so that the service's slowness is not the VM's.
 #pragma once
 
 #include "base/error.h"

@@ -16,8 +16,8 @@
 //   reset                 -                          - ; a guest that starts anew: same process, same sockets
 //   end                   -                          - ; the process ends as if the plug was pulled
 //   save                  {"path"}                   - ; pauses, writes the state, ends with CONTROL_ENDED_SAVED
-//   connect               {"adapter"}, CONTROL_WIRE_DESCRIPTORS or no descriptors: plugs a wire to a switch (net/wire.h)
-//                         into it, or pulls the one it has
+//   connect               {"adapter"}, CONTROL_WIRE_DESCRIPTORS or no descriptors: plugs a wire to a switch
+//                         (net/wire.h) into it, or pulls the one it has
 //   memory                {"startup", "minimum", "maximum", "dynamic", "buffer"}  - ; an error says why not
 // Events
 //   state                 {"state": enum control_state's name}

@@ -25,8 +25,8 @@ struct message_reader {
     unsigned fd_count;
 };
 
-// Reads once from a socket. The number of bytes, 0 at the end, or a negative errno. -EAGAIN is none for a descriptor that would
-// block.
+// Reads once from a socket. The number of bytes, 0 at the end, or a negative errno. -EAGAIN is none for a descriptor
+// that would block.
 int message_fill(struct message_reader *reader, int fd);
 
 // The next whole line as an object, owned by the caller. 0: *message is set, or NULL: no whole line yet. -1: the other
@@ -39,7 +39,8 @@ int message_take_descriptors(struct message_reader *reader, const struct json_t 
 void message_close_descriptors(struct message_descriptors *descriptors);
 void message_reset(struct message_reader *reader); // for the next connection: closes what came and was not taken
 
-// Sends a line with descriptors, which stay the caller's. The number of bytes sent, which may be fewer, or -1 with errno.
+// Sends a line with descriptors, which stay the caller's. The number of bytes sent, which may be fewer, or -1 with
+// errno.
 ssize_t message_send(int fd, const char *line, size_t bytes, const int *fds, unsigned fd_count);
 
 // The message as a line with its end, owned by the caller; takes over `message`. NULL: out of memory, or too long.

@@ -1,9 +1,10 @@
-// What the service and a switch's process say to each other: control.h's rules, descriptors at the start, and lock, with
-// these words. A switch that begins has no ports and no uplink; the service gives it all of them, and gives them anew to
-// the next process when one was lost.
+// What the service and a switch's process say to each other: control.h's rules, descriptors at the start, and lock,
+// with these words. A switch that begins has no ports and no uplink; the service gives it all of them, and gives them
+// anew to the next process when one was lost.
 //
 // Commands                what they take                  what they give
-//   status                -                               {"state": "running", "jail", "network", "uplink": struct control_uplink}
+//   status                -                               {"state": "running", "jail", "network", "uplink": struct
+//                                                         control_uplink}
 //   port                  struct control_port, and a wire's end (CONTROL_WIRE_DESCRIPTORS), or no descriptors
 //                                                         - ; a new port, or other rules for one that is there; a wire
 //                                                         replaces the one it had

@@ -1,5 +1,5 @@
-// See wire_port.h. The adapter's thread alone uses the cable; others leave a new one in `next`, under a lock, and wake the
-// thread.
+// See wire_port.h. The adapter's thread alone uses the cable; others leave a new one in `next`, under a lock, and
+// wake the thread.
 #include "host/wire_port.h"
 
 #include <errno.h>

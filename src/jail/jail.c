@@ -8,8 +8,9 @@
 //   capabilities  root without its powers, and no way back to them
 //   no-new-privs  no program could give any (and the filter needs it)
 //   limits        no core file with guest memory in it
-//   seccomp       of the kernel only what the program uses: its list, which stands beside the code that needs the calls,
-//                 and threads; everything else fails with EPERM, as a library's probing of something new must not end it
+//   seccomp       of the kernel only what the program uses: its list, which stands beside the code that needs the
+//                 calls, and threads; everything else fails with EPERM, as a library's probing of something new must
+//                 not end it
 //
 // A process namespace is for children, of which the filter allows none.
 #include "jail/jail.h"

@@ -1,6 +1,6 @@
-// What a VM's process gives up before its first guest runs, and a switch's before its first frame: who breaks out of the
-// monitor, or into the switch, finds a process that sees no file and no network but its own, can start no program and no
-// other process, gain no privilege, trace nothing, and change nothing of the system.
+// What a VM's process gives up before its first guest runs, and a switch's before its first frame: who breaks out of
+// the monitor, or into the switch, finds a process that sees no file and no network but its own, can start no program
+// and no other process, gain no privilege, trace nothing, and change nothing of the system.
 //
 // It is given up in stages, each for a reason of its own (jail.c names them). A host may forbid some: most containers
 // allow no namespaces, tiny kernels have no seccomp. Then the others hold, and the report says which do not, and why.

@@ -2,7 +2,8 @@
 // frames go out at the ports they are for. Pure: no descriptors, no clock; the caller says what time it is.
 //
 // The rule nested virtualization lives by: a port passes only frames from its adapter's own address and receives only
-// frames for it (and for groups), until MAC address spoofing is on. Then the port learns any number of addresses, bounded.
+// frames for it (and for groups), until MAC address spoofing is on. Then the port learns any number of addresses,
+// bounded.
 //
 // One thread uses a switch.
 #pragma once

@@ -1,6 +1,6 @@
-// See wire.h. Records begin at multiples of 8 bytes and do not wrap: one that does not fit before the ring's end begins at
-// its start, and a mark says so. Indices count bytes, go on for ever, and are taken modulo the ring's size, so that a full
-// ring is not an empty one.
+// See wire.h. Records begin at multiples of 8 bytes and do not wrap: one that does not fit before the ring's end
+// begins at its start, and a mark says so. Indices count bytes, go on for ever, and are taken modulo the ring's size,
+// so that a full ring is not an empty one.
 #include "net/wire.h"
 
 #include <errno.h>
@@ -16,8 +16,8 @@
 enum { WIRE_ALIGN = 8, WIRE_LENGTH = 4 /* bytes before a record */, WIRE_SEALS = F_SEAL_SHRINK | F_SEAL_GROW };
 #define WIRE_SKIP UINT32_MAX // instead of a length: the next record is at the ring's start
 
-// What both sides see of a ring. Each line is written by one side, apart from the two flags, which one side raises and the
-// other takes down.
+// What both sides see of a ring. Each line is written by one side, apart from the two flags, which one side raises
+// and the other takes down.
 struct wire_index {
     _Alignas(64) _Atomic u32 head; // the sender's: where the next record will be
     _Atomic u32 sender_waits;      // for room
@@ -30,7 +30,7 @@ struct wire_page {
 };
 static_assert(sizeof(struct wire_index) == 128 && offsetof(struct wire_index, tail) == 64, "shared with other builds");
 static_assert(sizeof(struct wire_page) <= WIRE_PAGE && (WIRE_RING & (WIRE_RING - 1)) == 0, "the layout of a wire");
-static_assert(WIRE_RING >= 4 * (WIRE_MOST + WIRE_LENGTH + WIRE_ALIGN), "the longest record fits wherever the last ended");
+static_assert(WIRE_RING >= 4 * (WIRE_MOST + WIRE_LENGTH + WIRE_ALIGN), "the longest record fits anywhere");
 
 struct wire_ring {
     struct wire_index *index;

@@ -1,12 +1,12 @@
-// The cable between an adapter's process and its switch's: two rings in shared memory, one in each direction, of records
-// of variable length, and a bell on each side. A record is a virtio-net header (VIRTIO 1.2, 5.1.6; nothing here looks
-// into it) and a frame; so what one guest leaves undone (checksums, segmentation) can stay undone until somebody needs it
-// done, and a frame is copied once on its way into the ring and once out of it.
+// The cable between an adapter's process and its switch's: two rings in shared memory, one in each direction, of
+// records of variable length, and a bell on each side. A record is a virtio-net header (VIRTIO 1.2, 5.1.6; nothing
+// here looks into it) and a frame; so what one guest leaves undone (checksums, segmentation) can stay undone until
+// somebody needs it done, and a frame is copied once on its way into the ring and once out of it.
 //
 // Either side takes the other for hostile. An index that the other side writes is read once, held to what is possible,
 // and used as it was read; a side's own index lives in its own memory, what stands in the ring is a copy for the other.
-// A ring that cannot be is broken for good: the cable is dead, its process goes on. What lies in the ring may change while
-// it is looked at, so whoever decides by it takes it out first.
+// A ring that cannot be is broken for good: the cable is dead, its process goes on. What lies in the ring may change
+// while it is looked at, so whoever decides by it takes it out first.
 //
 // The bell is a socket pair, not eventfds: the flags of an eventfd are shared with the other side, which could make it
 // block; a send that must not block says so itself here. And it hangs up when the other side is gone. Whoever sleeps
@@ -51,8 +51,8 @@ int wire_bell(const struct wire *wire);        // to be polled for reading; -1 o
 bool wire_is_broken(const struct wire *wire);  // the other side does not keep the rules
 bool wire_is_hung_up(const struct wire *wire); // it is gone, or has closed its end
 
-// A record: WIRE_HEADER bytes of header and a frame, in parts. False: there is no room now (the bell rings when there is), or
-// never again. The other side sees it after wire_flush.
+// A record: WIRE_HEADER bytes of header and a frame, in parts. False: there is no room now (the bell rings when there
+// is), or never again. The other side sees it after wire_flush.
 bool wire_send(struct wire *wire, const void *header, const struct iovec *parts, unsigned count);
 void wire_flush(struct wire *wire);
 

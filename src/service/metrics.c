@@ -98,7 +98,8 @@ static void metrics_drops(struct page *page, const struct adapter_sample *adapte
     metric(page, name, "counter", "Frames that the port did not let through, by reason.");
     for (size_t i = 0; i < count; i++)
         for (unsigned reason = 0; reason < CONTROL_DROPS; reason++)
-            adapter_sample(page, name, &adapters[i], switchboard_drop_reason(reason), adapters[i].counters.dropped[reason]);
+            adapter_sample(page, name, &adapters[i], switchboard_drop_reason(reason),
+                           adapters[i].counters.dropped[reason]);
 }
 
 static void metrics_adapters(struct page *page, struct service *service, const struct vm_view *views, size_t count)

@@ -39,8 +39,8 @@ struct peer *peer_start(const struct peer_type *type, void *owner, const char *d
                         const char *program, struct error *error);
 
 // What became of a directory's process while nobody looked: PEER_RUNNING (it lives, and *peer is a reference),
-// PEER_DEAF (a process lives, and does not answer; likewise), PEER_ENDED (`end`), PEER_NONE (there was none, or the host
-// went down).
+// PEER_DEAF (a process lives, and does not answer; likewise), PEER_ENDED (`end`), PEER_NONE (there was none, or the
+// host went down).
 enum peer_found { PEER_NONE, PEER_RUNNING, PEER_DEAF, PEER_ENDED };
 enum peer_found peer_adopt(const struct peer_type *type, void *owner, const char *directory, struct peer **peer,
                            struct peer_end *end);

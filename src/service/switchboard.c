@@ -1,6 +1,7 @@
-// See switchboard.h. One lock over all of it, held while a switch or a worker is asked, so that what is made true is made
-// true by one at a time, from the records as they are then. It is taken after a VM's change lock, and never the other way
-// around; a peer's own thread takes it only when its process has ended, for it is what we wait for while we hold it.
+// See switchboard.h. One lock over all of it, held while a switch or a worker is asked, so that what is made true is
+// made true by one at a time, from the records as they are then. It is taken after a VM's change lock, and never the
+// other way around; a peer's own thread takes it only when its process has ended, for it is what we wait for while we
+// hold it.
 #include "service/switchboard.h"
 
 #include <assert.h>
@@ -133,7 +134,8 @@ static void station_spoofed(const struct station *station, const char *port, con
     if (!adapter_find(station->board->service, port, &view, &index))
         return;
     const struct vm_record *record = &view.record;
-    char *allow = value_text("Get-VMNetworkAdapter -VMName '%s' -Name '%s' | Set-VMNetworkAdapter -MacAddressSpoofing On",
+    char *allow = value_text("Get-VMNetworkAdapter -VMName '%s' -Name '%s' | "
+                             "Set-VMNetworkAdapter -MacAddressSpoofing On",
                              record->name, record->adapters[index].name);
     log_write(LOG_WARNING, "foreign-address", "vm", record->name, "adapter", record->adapters[index].name, "switch",
               station->name, "address", address, "dropped", "yes: MAC address spoofing is off", "allow", allow, NULL);
@@ -598,8 +600,8 @@ int switchboard_switch(struct switchboard *board, const char *id, struct error *
     return result;
 }
 
-// On its peer's thread. What was plugged is pulled at the workers' ends only by what is plugged next: a guest notices no
-// more of a switch that died than lost frames.
+// On its peer's thread. What was plugged is pulled at the workers' ends only by what is plugged next: a guest notices
+// no more of a switch that died than lost frames.
 static void station_ended(void *context, struct peer *peer, const struct peer_end *end)
 {
     struct station *station = context;
@@ -744,8 +746,10 @@ struct json_t *switchboard_ask(struct switchboard *board, const char *adapter, c
     struct station *station;
     pthread_mutex_lock(&board->lock);
     const bool plugged = plug_find(board, adapter, &station) && station->peer;
-    json_t *result = plugged ? peer_command_with(station->peer, command, arguments, fds, fd_count, ASK_MS, error) : NULL;
-    if (!plugged)
+    json_t *result = NULL;
+    if (plugged)
+        result = peer_command_with(station->peer, command, arguments, fds, fd_count, ASK_MS, error);
+    else
         error_set(error, "it is not connected to a switch, or its virtual machine does not run");
     pthread_mutex_unlock(&board->lock);
     return result;

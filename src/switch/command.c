@@ -164,7 +164,8 @@ static int command_end(struct exchange *exchange, struct exchange_request *reque
 static const struct exchange_command exchange_commands[] = {
     {"status", command_status},     {"port", command_port},     {"remove", command_remove},
     {"counters", command_counters}, {"uplink", command_uplink}, {"sessions", command_sessions},
-    {"meters", command_meters},     {"capture", command_capture},   {"captures", command_captures}, {"end", command_end},
+    {"meters", command_meters},     {"capture", command_capture},   {"captures", command_captures},
+    {"end", command_end},
 };
 
 // Takes over the descriptors if there is room.

@@ -1,5 +1,5 @@
-// The round of a switch's loop: sleep until a wire rings or the uplink has something, then a bounded number of frames of
-// each, in turn. Nothing waits for anybody: a port whose VM does not read loses frames, and so does nobody else.
+// The round of a switch's loop: sleep until a wire rings or the uplink has something, then a bounded number of frames
+// of each, in turn. Nothing waits for anybody: a port whose VM does not read loses frames, and so does nobody else.
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -7,7 +7,8 @@
 
 #include "switch/exchange.h"
 
-// Without a service that could plug one in, a switch without a wire has nothing left to do: so long it waits for either.
+// Without a service that could plug one in, a switch without a wire has nothing left to do: so long it waits for
+// either.
 static const u64 exchange_lonely_ns = 60ull * 1000000000;
 static const u64 exchange_look_ns = 1000000000;
 enum { EXCHANGE_LOOK_MS = 10000, EXCHANGE_LOG_MOST = 1 << 20 };

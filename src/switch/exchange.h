@@ -19,7 +19,7 @@ struct exchange;
 
 enum {
     EXCHANGE_COMMANDS = 64, // that wait
-    EXCHANGE_BATCH = 64,    // frames of a port in a round: a flood at one port makes the others wait so long, and no longer
+    EXCHANGE_BATCH = 64,    // frames of a port in a round: no longer does a flood make others wait
 };
 
 struct exchange_request {

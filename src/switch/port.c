@@ -1,6 +1,6 @@
 // A VM's adapter at its switch: the switch core (net/switch.h) on one side, a wire on the other. A wire that breaks the
-// rules, or whose other end is gone, is closed, and the port stays: its rules and counters are the adapter's, and another
-// wire may come.
+// rules, or whose other end is gone, is closed, and the port stays: its rules and counters are the adapter's, and
+// another wire may come.
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>

@@ -125,7 +125,8 @@ int switch_main(int argc, char **argv)
     struct error error;
     (void)argv;
     if (argc != 1 || !exchange) {
-        fprintf(stderr, "nidus: %s\n", exchange ? "switch: takes no arguments: the service starts it" : "out of memory");
+        fprintf(stderr, "nidus: %s\n",
+                exchange ? "switch: takes no arguments: the service starts it" : "out of memory");
         free(exchange);
         return STATUS_USAGE;
     }

@@ -1,5 +1,5 @@
-// The system calls that a VM's process makes, grouped by who needs them (jail/jail.h). Threads and signals to them are the
-// jail's own business.
+// The system calls that a VM's process makes, grouped by who needs them (jail/jail.h). Threads and signals to them
+// are the jail's own business.
 #include <seccomp.h>
 
 #include "jail/jail.h"

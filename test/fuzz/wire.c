@@ -1,5 +1,5 @@
-// One side of a wire whose other side is hostile: it writes what it likes, where it likes, into the shared memory, between
-// any two steps of ours. Nothing of that may reach outside of the rings, and no loop may be without end.
+// One side of a wire whose other side is hostile: it writes what it likes, where it likes, into the shared memory,
+// between any two steps of ours. Nothing of that may reach outside of the rings, and no loop may be without end.
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
