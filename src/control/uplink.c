@@ -24,6 +24,7 @@ static const struct field uplink_fields[] = {
     {"address", FIELD_TEXT, UPLINK(address), 0, CONTROL_ADDRESS, false, NULL},
     {"bits", FIELD_UNSIGNED, UPLINK(bits), 0, 32, false, NULL},
     {"nat", FIELD_BOOL, UPLINK(nat), 0, 0, false, NULL},
+    {"sockets", FIELD_UNSIGNED, UPLINK(sockets), 0, 1 << 20, false, NULL},
     {"external", FIELD_TEXT, UPLINK(external), 0, CONTROL_ADDRESS, false, NULL},
     {"dhcp_first", FIELD_TEXT, UPLINK(dhcp_first), 0, CONTROL_ADDRESS, false, NULL},
     {"dhcp_last", FIELD_TEXT, UPLINK(dhcp_last), 0, CONTROL_ADDRESS, false, NULL},

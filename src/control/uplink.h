@@ -36,6 +36,7 @@ struct control_uplink {
     unsigned bits;                     // of its network
     bool nat;                          // USER: what is behind the host is reachable, too
     char external[CONTROL_ADDRESS + 1]; // USER: the host's address that connections leave by; "": whichever
+    unsigned sockets;                   // USER: about so many at once; 0: no limit
     // DHCP: on if `dhcp_first` is not "". Name servers come with blanks between.
     char dhcp_first[CONTROL_ADDRESS + 1], dhcp_last[CONTROL_ADDRESS + 1];
     char dhcp_servers[80];

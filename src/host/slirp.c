@@ -43,6 +43,7 @@ struct slirp_port {
     bool on_switch;             // `config` is set
     struct slirp_config config;
     struct sockaddr_in outbound;
+    unsigned sockets; // that it waited for last
     struct slirp_frame backlog[SLIRP_BACKLOG]; // a ring
     unsigned backlog_first, backlog_count;
     bool waiting;         // its sockets are in the set the thread sleeps on
@@ -175,6 +176,7 @@ static const SlirpCb slirp_callbacks = {
 static int slirp_add_poll(int fd, int events, void *context)
 {
     struct slirp_port *slirp = context;
+    slirp->sockets++;
     short wanted = (short)((events & SLIRP_POLL_IN ? POLLIN : 0) | (events & SLIRP_POLL_OUT ? POLLOUT : 0) |
                            (events & SLIRP_POLL_PRI ? POLLPRI : 0));
     return pollset_add(slirp->filling, fd, wanted);
@@ -189,8 +191,25 @@ static int slirp_get_events(int index, void *context)
            (events & POLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
+// Each connection is a socket, and whoever has none left can do nothing for anybody, not even be told what to do: what
+// may begin a connection is dropped before that. Connections that are there live on.
+static bool slirp_may_pass(struct slirp_port *slirp, const struct frame *frame)
+{
+    const u8 *ip = frame->bytes + frame->payload;
+    const size_t flags = 4u * (ip[0] & 15) + 13;
+    const bool begins = frame->protocol == IPPROTO_TCP
+                            ? frame->payload + flags < frame->count && (ip[flags] & 0x12) == 0x02 // SYN without ACK
+                            : frame->protocol == IPPROTO_UDP || frame->protocol == IPPROTO_ICMP;
+    if (!begins || !slirp->config.sockets)
+        return true;
+    if (slirp->sockets >= slirp->config.sockets)
+        return false;
+    slirp->sockets++; // until it is counted again
+    return true;
+}
+
 // libslirp takes every packet for the router's, whatever address it was sent to: what the switch floods is held back.
-static bool slirp_is_for_router(const struct slirp_port *slirp, const u8 *bytes, size_t count)
+static bool slirp_is_for_router(struct slirp_port *slirp, const u8 *bytes, size_t count)
 {
     struct frame frame;
     if (!frame_read(&frame, bytes, count, count) || frame.tagged)
@@ -198,7 +217,8 @@ static bool slirp_is_for_router(const struct slirp_port *slirp, const u8 *bytes,
     if (frame.network == FRAME_ARP)
         return frame_is_group(frame.destination) || !memcmp(frame.destination, slirp->config.mac, FRAME_MAC);
     return frame.network == FRAME_IPV4 && !memcmp(frame.destination, slirp->config.mac, FRAME_MAC) &&
-           (!slirp->config.host_only || !memcmp(frame.to, &slirp->config.router, sizeof slirp->config.router));
+           (!slirp->config.host_only || !memcmp(frame.to, &slirp->config.router, sizeof slirp->config.router)) &&
+           slirp_may_pass(slirp, &frame);
 }
 
 // libslirp copies what it keeps. What is looked at first is copied first, for the guest may write to it meanwhile.
@@ -225,6 +245,7 @@ static void slirp_prepare(struct network_port *port, struct pollset *set)
     if (!slirp->waiting)
         return;
     slirp->filling = set;
+    slirp->sockets = 0;
     slirp_pollfds_fill(slirp->slirp, &timeout, slirp_add_poll, slirp);
     slirp->filling = NULL;
     if (timeout != UINT32_MAX)

@@ -1,5 +1,5 @@
-// User-mode NAT by libslirp: a router that is made of a process's own sockets, without any privilege. What a guest sends
-// to other networks leaves as the host's own; the router's address also is the host's loopback.
+// User-mode NAT by libslirp: a router that is made of a process's own sockets, without any privilege. What a guest
+// sends to other networks leaves as the host's own; the router's address also is the host's loopback.
 #pragma once
 
 #include <netinet/in.h>
@@ -14,6 +14,7 @@ struct slirp_config {
     u8 bits;                    // of its network
     struct in_addr name_server; // in the network: answered with the host's name servers; 0: none
     struct in_addr external;    // the host's address that connections leave by; 0: whichever
+    unsigned sockets;           // about so many at once; more connections are not begun. 0: no limit
     bool host_only;             // nothing is behind the router
 };
 
@@ -34,8 +35,8 @@ struct slirp_session {
     u16 internal_port, external_port, remote_port; // external: the host's own end
 };
 
-// NULL as `config` is the network of a VM of its own: it gets 10.0.2.15 by DHCP, the router is 10.0.2.2, the name server
-// 10.0.2.3, and IPv6 where the host has a route for it. Otherwise an IPv4 network whose guests know their addresses.
+// NULL as `config` is the network of a VM of its own: it gets 10.0.2.15 by DHCP, the router is 10.0.2.2, the name
+// server 10.0.2.3, and IPv6 where the host has a route for it. Otherwise an IPv4 network whose guests know their addresses.
 struct network_port *slirp_open(const struct slirp_config *config, struct error *error);
 
 // All three: of a port of slirp_open's, on its thread.

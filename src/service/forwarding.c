@@ -44,8 +44,8 @@ bool forwarding_possible(struct error *error)
     return tap_possible(error) == 0 &&
            nft("-c",
                "table ip nidus_question { chain out { type nat hook postrouting priority srcnat; masquerade; }\n"
-               "chain in { type nat hook prerouting priority dstnat; fib daddr type local tcp dport 1 dnat to 10.0.0.1:1; "
-               "ct state established accept; }; }",
+               "chain in { type nat hook prerouting priority dstnat; fib daddr type local tcp dport 1 dnat to "
+               "10.0.0.1:1; ct state established accept; }; }",
                error) == 0;
 }
 
@@ -82,7 +82,8 @@ static void write_sources(FILE *file, const struct forwarding *forwarding)
         if (!network->nat)
             continue;
         fprintf(file, "    oifname \"%s\" ip saddr 127.0.0.0/8 masquerade\n", network->interface);
-        fprintf(file, "    oifname \"%s\" ip saddr %s ct status dnat masquerade\n", network->interface, network->prefix);
+        fprintf(file, "    oifname \"%s\" ip saddr %s ct status dnat masquerade\n", network->interface,
+                network->prefix);
         if (*network->external)
             fprintf(file, "    oifname != \"%s\" ip saddr %s snat to %s\n", network->interface, network->prefix,
                     network->external);
@@ -238,8 +239,8 @@ static const char *tuple_read(struct tuple *tuple, const char *at)
     return at + 4;
 }
 
-// A line of nf_conntrack: "ipv4 2 tcp 6 431999 ESTABLISHED src=... src=... [ASSURED] ...". Its first direction is as the
-// connection began; in the second one are the addresses it was translated to.
+// A line of nf_conntrack: "ipv4 2 tcp 6 431999 ESTABLISHED src=... src=... [ASSURED] ...". Its first direction is as
+// the connection began; in the second one are the addresses it was translated to.
 static bool session_read(const char *line, struct forwarding_session *session)
 {
     struct tuple begun, answered;

@@ -36,8 +36,8 @@ static struct nl_msg *title_message(int type, int flags, unsigned index)
 
 static int title_change(struct nl_sock *socket, unsigned index, const char *title, bool add)
 {
-    struct nl_msg *message =
-        title_message(add ? RTM_NEWLINKPROP : RTM_DELLINKPROP, NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0), index);
+    struct nl_msg *message = title_message(add ? RTM_NEWLINKPROP : RTM_DELLINKPROP,
+                                           NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0), index);
     struct nlattr *list = message ? nla_nest_start(message, IFLA_PROP_LIST) : NULL;
     if (!list || nla_put_string(message, IFLA_ALT_IFNAME, title) < 0) {
         nlmsg_free(message);

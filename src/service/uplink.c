@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cmdlet/value.h"
@@ -14,6 +15,8 @@
 #include "service/link.h"
 #include "service/log.h"
 #include "service/mac.h"
+
+enum { SOCKETS_MOST = 4096 }; // of a switch's process: it looks at each of them in each round
 
 struct uplinks {
     pthread_mutex_t lock; // one change of the kernel's network at a time
@@ -256,7 +259,8 @@ static void plan_dhcp(struct control_uplink *config, const struct records *recor
 static void plan_mappings(struct control_uplink *config, const struct records *records, const struct network_nat *nat)
 {
     config->mappings = calloc(records->mapping_count + 1, sizeof *config->mappings);
-    for (size_t i = 0; config->mappings && i < records->mapping_count && config->mapping_count < CONTROL_MAPPINGS; i++) {
+    const size_t most = config->mappings ? records->mapping_count : 0;
+    for (size_t i = 0; i < most && config->mapping_count < CONTROL_MAPPINGS; i++) {
         const struct network_mapping *from = &records->mappings[i];
         if (value_name_compare(from->nat, nat->name))
             continue;
@@ -267,6 +271,15 @@ static void plan_mappings(struct control_uplink *config, const struct records *r
         snprintf(to->external, sizeof to->external, "%s", from->external_address);
         snprintf(to->internal, sizeof to->internal, "%s", from->internal_address);
     }
+}
+
+// Half of what a process of ours may have open: the other half is for the switch's ports.
+static unsigned plan_sockets(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 > SOCKETS_MOST)
+        return SOCKETS_MOST;
+    return (unsigned)(limit.rlim_cur / 2);
 }
 
 static void plan_internal(struct service *service, const struct network_switch *network,
@@ -284,6 +297,7 @@ static void plan_internal(struct service *service, const struct network_switch *
     } else if (address) {
         const struct network_nat *nat = records_nat_of(records, address);
         config->kind = CONTROL_UPLINK_USER;
+        config->sockets = plan_sockets();
         nat_external(nat, config->external);
         if (nat)
             plan_mappings(config, records, nat);
@@ -568,7 +582,8 @@ bool uplink_is_taken(struct service *service, const struct prefix *network, char
 
 enum { DEFAULT_BITS = 20, DEFAULT_NETWORKS = 256, DEFAULT_FIRST = 206 /* 172.28.224.0 */ };
 
-// One of the networks of 172.16.0.0/12, the first that neither the host nor a NAT has. Windows chooses in the same room.
+// One of the networks of 172.16.0.0/12, the first that neither the host nor a NAT has. Windows chooses in the same
+// room.
 static bool default_choose(struct service *service, const struct records *records, u32 *address)
 {
     for (u32 i = 0; i < DEFAULT_NETWORKS; i++) {

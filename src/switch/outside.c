@@ -82,6 +82,7 @@ static struct network_port *outside_open_user(struct outside *outside, struct er
                                  .bits = (u8)config->bits,
                                  .name_server = outside_address(config->name_server),
                                  .external = outside_address(config->external),
+                                 .sockets = config->sockets,
                                  .host_only = !config->nat};
     memcpy(slirp.mac, config->mac, sizeof slirp.mac);
     outside->slirp = slirp_open(&slirp, error);

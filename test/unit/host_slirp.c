@@ -44,8 +44,13 @@ static struct guest guest_begin(bool host_only)
 
 static void guest_plug(struct guest *guest)
 {
+<<<<<<< HEAD
     guest->port->adapter = (struct network_adapter){.context = guest, .receive = guest_receive,
                                                     .offloads = OFFLOAD_ALL};
+=======
+    guest->port->adapter =
+        (struct network_adapter){.context = guest, .receive = guest_receive, .offloads = OFFLOAD_ALL};
+>>>>>>> e3564aa (User-mode NAT leaves descriptors to others, whatever its guests begin; ARCHITECTURE tells what is behind a switch)
 }
 
 static void guest_round(struct guest *guest)
@@ -164,11 +169,57 @@ static void ports_lead_in(void **state)
     network_close(guest.port);
 }
 
+// A datagram to the router from a port of its own; without a checksum, as RFC 768 allows.
+static void guest_datagram(struct guest *guest, u16 from, const struct sockaddr_in *to)
+{
+    u8 frame[FRAME_HEADER + 28] = {[12] = 8, 0, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17};
+    memcpy(frame, router_mac, 6);
+    memcpy(frame + 6, guest_mac, 6);
+    memcpy(frame + 26, (const u8[]){192, 168, 100, 2}, 4);
+    memcpy(frame + 30, (const u8[]){192, 168, 100, 1}, 4);
+    frame[34] = (u8)(from >> 8), frame[35] = (u8)from;
+    memcpy(frame + 36, &to->sin_port, 2);
+    frame[39] = 8;
+    const u16 sum = checksum(frame + 14, 20);
+    frame[24] = (u8)(sum >> 8), frame[25] = (u8)sum;
+    guest_send(guest, frame, sizeof frame);
+}
+
+// A guest that begins connections without end leaves descriptors to others.
+static void sockets_are_bounded(void **state)
+{
+    enum { BOUND = 8, TRIES = 4 * BOUND };
+    (void)state;
+    struct error error = {""};
+    struct slirp_config config = {.bits = 24, .sockets = BOUND};
+    struct slirp_session sessions[SLIRP_SESSIONS];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int server = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(server, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *)&address, &length), 0);
+    inet_pton(AF_INET, "192.168.100.1", &config.router);
+    memcpy(config.mac, router_mac, 6);
+    struct guest guest = {.port = slirp_open(&config, &error)};
+    assert_non_null(guest.port);
+    guest_plug(&guest);
+    for (u16 i = 0; i < TRIES; i++) {
+        guest_datagram(&guest, (u16)(5000 + i), &address);
+        if (i % 5 == 0)
+            guest_round(&guest);
+    }
+    const unsigned count = slirp_sessions(guest.port, sessions);
+    assert_true(count >= BOUND / 2 && count <= BOUND);
+    close(server);
+    network_close(guest.port);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(router_has_its_address),
         cmocka_unit_test(ports_lead_in),
+        cmocka_unit_test(sockets_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

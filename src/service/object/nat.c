@@ -218,7 +218,8 @@ static void nat_new(struct call *call)
                               .udp_timeout = 120,
                               .tcp_filtering = (char *)"AddressDependentFiltering",
                               .udp_filtering = (char *)"AddressDependentFiltering"};
-    struct nat_conflict conflict = {.service = call->service, .name = nat.name, .prefix = has_internal ? &internal : NULL};
+    struct nat_conflict conflict = {
+        .service = call->service, .name = nat.name, .prefix = has_internal ? &internal : NULL};
     if ((has_internal && !nat_prefix(call, "InternalIPInterfaceAddressPrefix", &internal, internal_text)) ||
         (has_external && !nat_prefix(call, "ExternalIPInterfaceAddressPrefix", &external, external_text)))
         return;
@@ -229,7 +230,8 @@ static void nat_new(struct call *call)
         network_addresses(call->service, nat_against_default, &conflict, NULL);
     if (has_external && !*conflict.reason && !uplink_external(&external, address))
         snprintf(conflict.reason, sizeof conflict.reason,
-                 "-ExternalIPInterfaceAddressPrefix: none of this host's adapters has an address in %s.", external_text);
+                 "-ExternalIPInterfaceAddressPrefix: none of this host's adapters has an address in %s.",
+                 external_text);
     if (!has_internal && !has_external)
         snprintf(conflict.reason, sizeof conflict.reason,
                  "Name the network: -InternalIPInterfaceAddressPrefix 192.168.100.0/24");
