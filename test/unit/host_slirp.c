@@ -44,13 +44,8 @@ static struct guest guest_begin(bool host_only)
 
 static void guest_plug(struct guest *guest)
 {
-<<<<<<< HEAD
-    guest->port->adapter = (struct network_adapter){.context = guest, .receive = guest_receive,
-                                                    .offloads = OFFLOAD_ALL};
-=======
     guest->port->adapter =
         (struct network_adapter){.context = guest, .receive = guest_receive, .offloads = OFFLOAD_ALL};
->>>>>>> e3564aa (User-mode NAT leaves descriptors to others, whatever its guests begin; ARCHITECTURE tells what is behind a switch)
 }
 
 static void guest_round(struct guest *guest)
