@@ -18,24 +18,14 @@
 #include "worker/run.h"
 #include "worker/status.h"
 
-enum { LOAD = 0x100000, HEADER_BYTES = 32, OUTPUT = 4096, SECONDS = 60 };
+#include "worker_image.h"
+
+enum { OUTPUT = 4096, SECONDS = 60 };
 
 struct outcome {
     int status; // -1: ended by a signal
     char output[OUTPUT];
 };
-
-// A Multiboot image whose code begins right behind the header.
-static void write_image(const char *path, const u8 *code, size_t bytes)
-{
-    const u32 header[HEADER_BYTES / 4] = {0x1badb002, 1 << 16, 0 - (0x1badb002 + (1 << 16)), LOAD, LOAD, 0, 0,
-                                          LOAD + HEADER_BYTES};
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(header, sizeof header, 1, file), 1);
-    assert_int_equal(fwrite(code, bytes, 1, file), 1);
-    fclose(file);
-}
 
 static void child(int output, int argc, char **argv)
 {
@@ -80,7 +70,7 @@ static struct outcome start_code(const u8 *code, size_t bytes, char *option, con
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
-    write_image(path, code, bytes);
+    image_write(path, code, bytes);
     char *argv[] = {"run", "--engine", "soft", "--memory", "16M", "--cpus", "2", "--debug-exit", "--kernel", path,
                     option};
     struct outcome outcome = start(option ? 11 : 10, argv, enough);

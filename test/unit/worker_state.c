@@ -20,9 +20,11 @@
 #include "worker/host.h"
 #include "worker/vm.h"
 
-enum { LOAD = 0x100000, HEADER_BYTES = 32, COUNTER = 0x200000, PAUSES = 300, SAVES = 25, PATIENCE_S = 60 };
+#include "worker_image.h"
 
-// 32-bit code, from LOAD + HEADER_BYTES.
+enum { COUNTER = 0x200000, PAUSES = 300, SAVES = 25, PATIENCE_S = 60 };
+
+// 32-bit code, from IMAGE_CODE.
 static const u8 code[] = {
     0xbb, 0x00, 0x00, 0x20, 0x00,                               //     mov ebx, COUNTER
     0x0f, 0x31, 0x89, 0x43, 0x08, 0x89, 0x53, 0x0c,             //     rdtsc; mov [ebx+8], eax; mov [ebx+12], edx
@@ -51,18 +53,6 @@ struct setup {
     struct vm *vm;
 };
 
-
-static void write_image(struct setup *setup)
-{
-    const u32 header[HEADER_BYTES / 4] = {0x1badb002, 1 << 16, 0 - (0x1badb002 + (1 << 16)), LOAD, LOAD, 0, 0,
-                                          LOAD + HEADER_BYTES};
-    FILE *file = fopen(setup->image, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(header, sizeof header, 1, file), 1);
-    assert_int_equal(fwrite(code, sizeof code, 1, file), 1);
-    fclose(file);
-}
-
 static void create_vm(struct setup *setup)
 {
     struct error error = {""};
@@ -79,7 +69,7 @@ static struct setup *begin(void)
     snprintf(setup->image, sizeof setup->image, "/tmp/nidus-test-state-%d", getpid());
     snprintf(setup->console, sizeof setup->console, "socket:/tmp/nidus-test-console-%d", getpid());
     snprintf(setup->file, sizeof setup->file, "/tmp/nidus-test-saved-%d", getpid());
-    write_image(setup);
+    image_write(setup->image, code, sizeof code);
     char *words[] = {"run", "--engine", "soft", "--memory", "16M", "--cpus", "2", "--debug-exit", "--net", "user",
                      "--kernel", setup->image, "--console", setup->console};
     if (run_options_parse(&setup->options, ARRAY_SIZE(words), words, &error) ||

@@ -25,7 +25,9 @@
 #include "worker/status.h"
 #include "worker/worker.h"
 
-enum { LOAD = 0x100000, HEADER_BYTES = 32, PATIENCE_MS = 60000, SECONDS = 120, HIGH = 20 };
+#include "worker_image.h"
+
+enum { PATIENCE_MS = 60000, SECONDS = 120, HIGH = 20 };
 
 struct fixture {
     char directory[40], image[96], saved[96];
@@ -42,17 +44,6 @@ struct fixture {
 static const u8 spins[] = {GO, 0xeb, 0xfe};                                           // jmp $
 static const u8 sleeps[] = {GO, 0xfa, 0xf4, 0xeb, 0xfd};                              // cli; hlt
 static const u8 powers_off[] = {GO, 0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0, 0x34, 0x66, 0xef, 0xf4}; // S5
-
-static void write_image(const char *path, const u8 *code, size_t bytes)
-{
-    const u32 header[HEADER_BYTES / 4] = {0x1badb002, 1 << 16, 0 - (0x1badb002 + (1 << 16)), LOAD, LOAD, 0, 0,
-                                          LOAD + HEADER_BYTES};
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(header, sizeof header, 1, file), 1);
-    assert_int_equal(fwrite(code, bytes, 1, file), 1);
-    fclose(file);
-}
 
 // --- The worker ---
 
@@ -108,7 +99,7 @@ static void launch_text(struct fixture *fixture, const char *text)
 
 static void launch(struct fixture *fixture, const u8 *code, size_t bytes)
 {
-    write_image(fixture->image, code, bytes);
+    image_write(fixture->image, code, bytes);
     char *text = control_config_write(&fixture->config);
     launch_text(fixture, text);
     free(text);
