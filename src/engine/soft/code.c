@@ -331,6 +331,26 @@ static void link_through_jumps(struct code_cache *code, struct block_exit *exit,
     emit_patch(e, exit->rel32, detour);
 }
 
+static void exit_set_target(struct code_cache *code, struct block_exit *exit, struct block *block)
+{
+    exit->target = block;
+    exit->next = block->incoming;
+    block->incoming = exit;
+    emit_patch(&code->emit, exit->rel32, exit->flags_live ? block->entry_live : block->entry_memory);
+}
+
+// Who enters the loop from outside begins in the translation of several rounds, too.
+static void loop_take_over(struct code_cache *code, struct block *loop, struct block *single)
+{
+    if (single == loop || single->gpa != loop->gpa || single->mode & MODE_PLAIN)
+        return;
+    while (single->incoming) {
+        struct block_exit *exit = single->incoming;
+        single->incoming = exit->next;
+        exit_set_target(code, exit, loop);
+    }
+}
+
 static bool exit_hot(struct block_exit *exit)
 {
     return atomic_fetch_add_explicit(&exit->passes, 1, memory_order_relaxed) >= CODE_LOOP_HOT;
@@ -353,10 +373,9 @@ const u8 *code_link(struct cpu *cpu, u32 exit_id)
     if (block->gpa2 != ~0ull && !exit->from->dropped && code->flushes == flushes)
         link_through_jumps(code, exit, cpu_code64(cpu));
     else if (!exit->target && !exit->from->dropped && !block->dropped && code->flushes == flushes) {
-        exit->target = block;
-        exit->next = block->incoming;
-        block->incoming = exit;
-        emit_patch(&code->emit, exit->rel32, exit->flags_live ? block->entry_live : block->entry_memory);
+        exit_set_target(code, exit, block);
+        if (hot)
+            loop_take_over(code, block, exit->from);
     }
     pthread_mutex_unlock(&code->lock);
     return block->entry_memory;

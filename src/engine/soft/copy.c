@@ -397,6 +397,8 @@ void copy_release(struct translation *t, unsigned reg)
 {
     if (reg != R14 && reg != R15)
         return;
+    if (reg == R14)
+        t->r14_slot = 0;
     u8 bit = (u8)(1u << (reg - R14));
     if (t->dirty & bit)
         copy_store_gpr(t, reg, reg);
@@ -603,6 +605,14 @@ static void lea_emit(struct translation *t, struct decoded *d)
         emit8(&t->e, 0x66);
         emit_gs(&t->e, WIDTH32, X86_MOV_STORE, R14, CPU(gpr) + 8 * guest);
     }
+}
+
+bool copy_leaves_r14(const struct decoded *d)
+{
+    if (!copy_is_register_form(d))
+        return false;
+    struct usage usage = d->zydis.mnemonic == ZYDIS_MNEMONIC_LEA ? lea_usage(d) : usage_of(d);
+    return !((usage.used | usage.loaded) >> R14 & 1);
 }
 
 bool copy_is_register_form(const struct decoded *d)

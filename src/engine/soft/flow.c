@@ -293,6 +293,7 @@ static void stack_read(struct translation *t, struct decoded *d)
     }
     emit_memory(e, wide_of(t), X86_MOV_LOAD, R14, R14, INSN_NO_REGISTER, 1, t->displacement);
     t->displacement = 0;
+    t->r14_slot = 0;
 }
 
 static void push_return(struct translation *t, struct decoded *d)
@@ -391,9 +392,17 @@ void flow_emit(struct translation *t, struct decoded *d)
 static void pop_register(struct translation *t, struct decoded *d)
 {
     struct emit *e = &t->e;
+    unsigned reg = (unsigned)ZydisRegisterGetId(d->operand[0].reg.value);
+    if (d->span && reg < R14 && reg != RSP) {
+        span_emit(t, d);
+        emit_memory(e, WIDTH64, X86_MOV_LOAD, reg, R14, INSN_NO_REGISTER, 1, t->displacement);
+        t->displacement = 0;
+        emit_memory(e, WIDTH64, X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, 8);
+        return;
+    }
     stack_read(t, d);
     emit_memory(e, wide_of(t), X86_LEA, RSP, RSP, INSN_NO_REGISTER, 1, (s32)word_of(t));
-    copy_store_gpr(t, R14, (unsigned)ZydisRegisterGetId(d->operand[0].reg.value));
+    copy_store_gpr(t, R14, reg);
 }
 
 static void leave_emit(struct translation *t, struct decoded *d)

@@ -247,8 +247,9 @@ bool span_emit(struct translation *t, struct decoded *d)
     const struct span *span = &t->span[d->span - 1];
     if (d == &t->insn[span->leader])
         span_lead(t, d, span);
-    else
+    else if (t->r14_slot != span->slot + 1)
         emit_gs(&t->e, WIDTH64, X86_MOV_LOAD, R14, CPU(span) + 8 * span->slot);
+    t->r14_slot = (u8)(span->slot + 1);
     t->displacement = d->span_at - span->low;
     return true;
 }

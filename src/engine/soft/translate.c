@@ -376,11 +376,29 @@ void flow_system(struct translation *t, struct decoded *d)
         flow_leave(t, d, EXIT_SYSTEM, id);
 }
 
+// Whether a span's host address stays in R14 across the instruction, or what emits it says so itself.
+static bool leaves_r14(const struct translation *t, const struct decoded *d)
+{
+    switch (d->opcode->class) {
+    case OPCODE_COPY:
+        return d->span || copy_leaves_r14(d);
+    case OPCODE_STACK:
+        return d->span && flow_inline(t, d);
+    case OPCODE_FLOW:
+        return flow_keeps_registers(d) && flow_inline(t, d);
+    default:
+        return false;
+    }
+}
+
 static void emit_insn(struct translation *t, struct decoded *d)
 {
+    if (!leaves_r14(t, d))
+        t->r14_slot = 0;
     t->keeps_r15 = copy_keeps_r15(t, d);
     if (t->keeps_r15) {
-        copy_release(t, R14);
+        if (t->cached & 1)
+            copy_release(t, R14);
     } else if (!copy_is_register_form(d) && !(flow_keeps_registers(d) && flow_inline(t, d))) {
         copy_spill(t);
         if (d->opcode->class != OPCODE_FLOW)
@@ -497,7 +515,7 @@ struct block *translate_block(struct code_cache *code, mode_word mode, u64 linea
     t->page = linear & -(u64)PAGE_BYTES;
     t->count = t->slow_count = t->exit_count = t->site_count = 0;
     t->ended = t->polled = false;
-    t->cached = t->dirty = t->uncached = 0;
+    t->cached = t->dirty = t->uncached = t->r14_slot = 0;
     t->displacement = 0;
     block->bytes = (u16)decode_block(t, bytes, available, crossing);
     flags_liveness(t);

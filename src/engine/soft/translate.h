@@ -73,6 +73,7 @@ struct translation {
     unsigned site_count;
     unsigned page_bytes;    // of the page from its start that decoding may use
     u8 cached, dirty;       // guest R14 (bit 0) and R15 (bit 1) are in the host's; and memory does not have them yet
+    u8 r14_slot;            // slot + 1 of the span whose host address R14 holds; 0: it holds something else
     u8 uncached;            // ... are not any more behind the instruction in progress
     struct span span[TRANSLATE_SPANS];
     unsigned span_count;
@@ -136,6 +137,7 @@ unsigned copy_access(const struct decoded *d, const ZydisDecodedOperand *op);
 // copy_release: and the host register may be used for something else.
 bool copy_is_register_form(const struct decoded *d);
 // a memory form that needs no register but R14
+bool copy_leaves_r14(const struct decoded *d); // a register form that has nothing to do with R14
 bool copy_keeps_r15(const struct translation *t, const struct decoded *d);
 void copy_spill(struct translation *t);
 void copy_release(struct translation *t, unsigned reg);
