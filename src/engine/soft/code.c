@@ -194,11 +194,12 @@ static void fetch_fill(struct cpu *cpu, struct fetch *fetch, u64 linear)
     }
 }
 
-// Still claimed once the lock is held? A write may have ended an announcement that had no blocks.
+// Still claimed once the lock is held? A write may have ended an announcement that had no blocks; or another vCPU has
+// dropped blocks for a write that it has not made yet, and would not be told of one made from the bytes as they are.
 static bool page_claimed(struct cpu *cpu, u64 gpa)
 {
     struct ram_page *page = ram_page_find(cpu->vm, gpa);
-    return !page || atomic_load(&page->blocks);
+    return !page || (atomic_load(&page->blocks) && !(atomic_load(&page->writers) & ~(1ull << cpu->id)));
 }
 
 // Claims what is fetched and takes the lock. Claiming may stop the world and fetching may fault, so neither holds the
