@@ -131,7 +131,7 @@ static void jail_mount(const struct jail_config *config, struct jail_report *rep
         return;
     }
     int result = jail_namespace(CLONE_NEWNS);
-    jail_note(report, "mount", result ? result : jail_root_enter(config));
+    report->rooted = jail_note(report, "mount", result ? result : jail_root_enter(config));
 }
 
 static void jail_namespaces(const struct jail_config *config, struct jail_report *report)

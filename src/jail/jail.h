@@ -30,6 +30,7 @@ struct jail_config {
 
 struct jail_report {
     char held[128];   // the stages that hold, with blanks between
+    bool rooted;      // there is a root of our own, with the paths in it and nothing else
     char lacking[384]; // "network namespace: Operation not permitted; ..." or empty
 };
 

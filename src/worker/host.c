@@ -150,7 +150,7 @@ static int host_open_wires(struct host *host, struct error *error)
 
 int host_open(struct host *host, const struct run_options *options, struct error *error)
 {
-    *host = (struct host){.options = options, .restore = -1};
+    *host = (struct host){.options = options, .restore = -1, .state_folder = -1};
     u64 minimum = options->memory_minimum ? options->memory_minimum : options->memory_bytes;
     u64 maximum = options->memory_maximum ? options->memory_maximum : options->memory_bytes;
     host->memory = (struct memory_policy){.minimum = minimum, .maximum = maximum, .buffer = options->memory_buffer};
@@ -219,6 +219,8 @@ void host_close(struct host *host)
     host->console = NULL;
     vm_images_free(host->images);
     host->images = NULL;
+    if (host->state_folder >= 0)
+        close(host->state_folder);
     if (host->restore >= 0)
         close(host->restore);
     if (host->device > 0)

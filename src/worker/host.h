@@ -28,6 +28,7 @@ struct host {
     unsigned disk_count;
     struct vm_images *images; // what the VM boots; NULL: it can only be restored
     int restore;              // the saved state to go on from, -1: none
+    int state_folder;         // where states are saved, for who may not go there by name; -1: it is by name
     int device;               // /dev/kvm, for a VM whose user may not open it; 0: it is opened by name
     struct channel *channel;  // to the guest's agent
     struct agent *agent;      // from host_start on

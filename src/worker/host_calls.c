@@ -25,7 +25,8 @@ static const int host_calls[] = {
     SCMP_SYS(pipe2), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(preadv2),
     SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(pwritev2), SCMP_SYS(read), SCMP_SYS(readlink),
     SCMP_SYS(readlinkat), SCMP_SYS(readv), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(select),
-    SCMP_SYS(stat), SCMP_SYS(statx), SCMP_SYS(sync_file_range), SCMP_SYS(unlink), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(stat), SCMP_SYS(statx), SCMP_SYS(sync_file_range), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(write),
+    SCMP_SYS(writev),
     // Sockets: the user-mode network's, the console's.
     SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getpeername),
     SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(listen), SCMP_SYS(recvfrom), SCMP_SYS(recvmmsg),

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,17 +238,15 @@ static int vm_file_error(const char *path, const char *what, struct error *error
     return error_set(error, "state file '%s': %s: %s", path, what, strerror(errno));
 }
 
-// The new name is durable only with its directory.
-static int vm_sync_directory(const char *path, struct error *error)
+// The file's folder: the one we were given, or by name.
+static int vm_open_folder(const struct vm *vm, const char *path)
 {
+    if (vm->host->state_folder >= 0)
+        return fcntl(vm->host->state_folder, F_DUPFD_CLOEXEC, 0);
     char *copy = strdup(path);
-    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int folder = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(copy);
-    bool failed = fd < 0 || (fsync(fd) && errno != EINVAL);
-    int result = failed ? vm_file_error(path, "its directory cannot be synced", error) : 0;
-    if (fd >= 0)
-        close(fd);
-    return result;
+    return folder;
 }
 
 // The state remembers what the disks have; they must not forget it in a power failure that the state survives.
@@ -262,34 +261,41 @@ static int vm_sync_disks(struct vm *vm, struct error *error)
     return 0;
 }
 
-static int vm_save_new(struct vm *vm, const char *path, const char *fresh, struct error *error)
+// `name` and `fresh` are in the folder; `path` is for those who read an error.
+static int vm_save_new(struct vm *vm, int folder, const char *path, const char *name, const char *fresh,
+                       struct error *error)
 {
     // Whoever reads it reads the guest's memory.
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    int fd = openat(folder, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (fd < 0)
-        return vm_file_error(fresh, "cannot be created", error);
+        return vm_file_error(path, "cannot be created", error);
     int result = vm_save(vm, fd, error);
     if (!result)
         result = vm_sync_disks(vm, error);
     if (!result && fsync(fd))
-        result = vm_file_error(fresh, "cannot be synced", error);
+        result = vm_file_error(path, "cannot be synced", error);
     close(fd);
-    if (!result && rename(fresh, path))
+    if (!result && renameat(folder, fresh, folder, name))
         result = vm_file_error(path, "cannot be replaced", error);
     if (result)
-        unlink(fresh);
-    return result ? -1 : vm_sync_directory(path, error);
+        unlinkat(folder, fresh, 0);
+    else if (fsync(folder) && errno != EINVAL) // the new name is durable only with its directory
+        result = vm_file_error(path, "its directory cannot be synced", error);
+    return result ? -1 : 0;
 }
 
 int vm_save_file(struct vm *vm, const char *path, struct error *error)
 {
-    size_t room = strlen(path) + sizeof ".new";
-    char *fresh = malloc(room);
-    if (!fresh)
-        return error_set(error, "out of memory");
-    snprintf(fresh, room, "%s.new", path);
-    int result = vm_save_new(vm, path, fresh, error);
-    free(fresh);
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char fresh[NAME_MAX + sizeof ".new"];
+    if (strlen(name) > NAME_MAX - strlen(".new"))
+        return error_set(error, "state file '%s': its name is too long", path);
+    int folder = vm_open_folder(vm, path);
+    if (folder < 0)
+        return vm_file_error(path, "its folder cannot be opened", error);
+    snprintf(fresh, sizeof fresh, "%s.new", name);
+    int result = vm_save_new(vm, folder, path, name, fresh, error);
+    close(folder);
     return result;
 }
 

@@ -198,8 +198,18 @@ static int worker_jail(struct worker *worker, struct error *error)
     struct jail_report report;
     host_jail(&worker->host, worker->engine, directory ? directory : "", &config);
     config.user = worker->config.user;
-    if (jail_enter(&config, &report, error))
+    // A user of its own cannot get there by name where the way leads through folders of the service. In a root of our
+    // own the name is enough, and a descriptor from outside would be a way out.
+    int folder = directory && config.user ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (jail_enter(&config, &report, error)) {
+        if (folder >= 0)
+            close(folder);
         return -1;
+    }
+    if (folder >= 0 && report.rooted)
+        close(folder);
+    else
+        worker->host.state_folder = folder;
     snprintf(worker->jail, sizeof worker->jail, "%s%s%s%s", report.held, report.lacking[0] ? " (not: " : "",
              report.lacking, report.lacking[0] ? ")" : "");
     if (report.lacking[0])
