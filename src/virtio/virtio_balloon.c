@@ -234,12 +234,20 @@ static void balloon_reset(struct virtio *virtio)
     balloon->total = balloon->free = balloon->available = 0;
 }
 
-// 5.5.5: the driver says how many pages it holds.
+// 5.5.5: the driver says how many pages it holds. One that holds fewer than it did, and than it was asked for, is short
+// of memory (DEFLATE_ON_OOM): what it needs is asked for now, as the next statistics may come too late.
 static void balloon_config_write(struct virtio *virtio, u32 offset, const void *from, u32 bytes)
 {
-    struct virtio_balloon *balloon = balloon_of(virtio);
-    if (offset == offsetof(struct balloon_configuration, held) && bytes == sizeof balloon->configuration.held)
-        balloon->configuration.held = *(const u32 *)from;
+    struct balloon_configuration *configuration = &balloon_of(virtio)->configuration;
+    if (offset != offsetof(struct balloon_configuration, held) || bytes != sizeof configuration->held)
+        return;
+    u32 held = *(const u32 *)from;
+    bool short_of_memory = held < configuration->held && held < configuration->target;
+    configuration->held = held;
+    if (short_of_memory) {
+        balloon_of(virtio)->refresh = true;
+        virtio_ring(virtio);
+    }
 }
 
 static void balloon_destroy(struct virtio *virtio)

@@ -151,6 +151,20 @@ static void test_statistics(void **state)
     driver_destroy(&driver);
 }
 
+// A driver that takes pages back without being asked is short of memory, and is asked at once how short.
+static void test_short_of_memory(void **state)
+{
+    (void)state;
+    struct driver driver;
+    begin_balloon(&driver);
+    virtio_balloon_ask(driver.pci, MIB(1));
+    driver_write(&driver, VIRTIO_PCI_CONFIG + 4, 4, 256);
+    put_statistics(&driver, MIB(4));
+    driver_write(&driver, VIRTIO_PCI_CONFIG + 4, 4, 128);
+    driver_wait_used(&driver, STATISTICS);
+    driver_destroy(&driver);
+}
+
 static void test_endless_numbers(void **state)
 {
     (void)state;
@@ -262,7 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inflate),    cmocka_unit_test(test_report),        cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_endless_numbers), cmocka_unit_test(test_plug),     cmocka_unit_test(test_plug_nonsense),
-        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_blocks),     cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
