@@ -27,7 +27,41 @@ main:
     call compare
     IS "registers survive: \slow", %rax, $0
     .endr
-    fninit
+    cmpb $0, has_avx(%rip)
+    je 1f
+    movl $7, %eax
+    xorl %ecx, %ecx
+    cpuid
+    testl $(1 << 5), %ebx # AVX2
+    jz 1f
+    call step_gather
+1:  fninit
+    ret
+
+# The second element's page is missing. What the first one traps comes before that, with the first element done: the
+# single step's #DB at the gather itself (SDM 2, VGATHERDPS).
+step_gather:
+    movl $scratch, %edx
+    movl $0x5a5a5a5a, (%rdx)
+    movl $0x40000000, %eax
+    subl %edx, %eax
+    movl $0, found(%rip)
+    movl %eax, found + 4(%rip)
+    vmovups found(%rip), %xmm1
+    vpcmpeqd %xmm3, %xmm3, %xmm3
+    vpxor %xmm2, %xmm2, %xmm2
+    movq $2f, resume_at(%rip)
+    movq $-1, seen_vector(%rip)
+    pushfq
+    orq $0x100, (%rsp)
+    popfq
+1:  vgatherdps %xmm3, (%rdx, %xmm1, 1), %xmm2
+2:  IS "a gather in the middle of its elements is single-stepped", seen_vector(%rip), $1
+    IS "which traps it at its start", seen_rip(%rip), $1b
+    vmovd %xmm2, %ebx
+    IS "its first element is done", %rbx, $0x5a5a5a5a
+    vpextrd $0, %xmm3, %ebx
+    IS "and out of the mask", %rbx, $0
     ret
 
 # Known values into everything.

@@ -246,6 +246,7 @@ struct cpu {
     struct tlb *published;   // the context that gs, tlb_mask and jump are set for
     _Atomic bool waiting;    // asleep in run_wait
     bool one, stepping;      // the code being run is one instruction; single-stepped by the guest
+    bool partial;            // elements of a gather or scatter are done, and another is looked at (event_raise_fault)
     bool running;            // counted in vm->running (world.h)
     u64 thread;              // the one that called KVM_RUN last, for its signal stack
     u8 *signal_stack;

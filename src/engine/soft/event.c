@@ -287,8 +287,24 @@ static _Noreturn void event_raise(struct cpu *cpu, struct event event)
     cpu_resume(cpu);
 }
 
+// What the elements that are done trap comes in place of the next one's fault, which the restarted instruction meets
+// again (SDM 2, VGATHERDPS and VSCATTERDPS).
+static void event_trap_before_fault(struct cpu *cpu)
+{
+    u64 bits = cpu->pending_debug | (cpu->stepping ? DR6_BS : 0);
+    cpu->partial = false;
+    if (!bits)
+        return;
+    cpu->stepping = false;
+    cpu->pending_debug = 0;
+    cpu->rflags |= FLAG_RF;
+    event_raise(cpu, (struct event){.type = EVENT_EXCEPTION, .vector = VECTOR_DB, .address = bits});
+}
+
 static _Noreturn void event_raise_fault(struct cpu *cpu, struct event event)
 {
+    if (UNLIKELY(cpu->partial))
+        event_trap_before_fault(cpu);
     trace_faults(cpu, "vector %u error %#x address %#lx rip %#lx cpl %u%s", event.vector, event.error,
                  (unsigned long)event.address, (unsigned long)cpu->rip, cpu->cpl,
                  cpu->guest_mode ? " in the nested guest" : "");

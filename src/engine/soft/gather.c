@@ -168,9 +168,11 @@ static u64 vsib_linear(struct cpu *cpu, const struct vsib *v, const struct vsib 
     if (v->insn->code64 && v->memory->segment != SEG_FS && v->memory->segment != SEG_GS &&
         tlb_probe(cpu->tlb, offset, v->element_bytes, access))
         return offset;
-    vsib_commit(cpu, v, v->mask != before->mask);
+    cpu->partial = v->mask != before->mask;
+    vsib_commit(cpu, v, cpu->partial);
     u64 linear = access_linear(cpu, v->memory->segment, offset, v->element_bytes, access);
     access_check(cpu, linear, v->element_bytes, access);
+    cpu->partial = false;
     vsib_commit(cpu, before, false);
     return linear;
 }
