@@ -95,7 +95,7 @@ static void frame_arp(struct frame *frame, const u8 *at, size_t left)
 bool frame_read(struct frame *frame, const u8 *bytes, size_t there, size_t count)
 {
     *frame = (struct frame){.bytes = bytes, .count = count, .icmp_type = ICMP_NONE, .payload = FRAME_HEADER};
-    if (there < FRAME_HEADER || count > FRAME_MOST)
+    if (there < FRAME_HEADER)
         return false;
     frame->destination = bytes;
     frame->source = bytes + FRAME_MAC;
@@ -111,6 +111,8 @@ bool frame_read(struct frame *frame, const u8 *bytes, size_t there, size_t count
         frame->type = read16(bytes + FRAME_HEADER + 2);
         frame->payload += FRAME_TAG;
     }
+    if (count > FRAME_MOST - (frame->tagged ? 0 : FRAME_TAG)) // a tag may come to it
+        return false;
     const u8 *at = bytes + frame->payload;
     const size_t left = there - frame->payload;
     if (frame->type == TYPE_IPV4)

@@ -4,7 +4,14 @@
 
 #include "base/types.h"
 
-enum { FRAME_MAC = 6, FRAME_HEADER = 14, FRAME_TAG = 4, FRAME_MOST = 65550, FRAME_HEAD = 2048, FRAME_ADDRESS = 16 };
+enum {
+    FRAME_MAC = 6,
+    FRAME_HEADER = 14,
+    FRAME_TAG = 4,
+    FRAME_MOST = FRAME_HEADER + FRAME_TAG + 65536, // a segment as large as VIRTIO 1.2, 5.1.6.3.1, has them, with a tag
+    FRAME_HEAD = 2048,
+    FRAME_ADDRESS = 16,
+};
 
 enum frame_network { FRAME_OTHER, FRAME_ARP, FRAME_IPV4, FRAME_IPV6 };
 
@@ -25,7 +32,8 @@ struct frame {
 };
 
 // `bytes` are the first `there` of a frame of `count` bytes; what lies behind them is not looked at. False if it is no
-// frame at all: shorter than a header, longer than FRAME_MOST, or sent from a group address.
+// frame at all: shorter than a header, longer than FRAME_MOST (less by FRAME_TAG without a tag: a port may add one), or
+// sent from a group address.
 bool frame_read(struct frame *frame, const u8 *bytes, size_t there, size_t count);
 
 static inline bool frame_is_group(const u8 *address)

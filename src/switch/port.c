@@ -8,6 +8,7 @@
 #include "switch/exchange.h"
 
 static_assert(CONTROL_DROPS == (int)SWITCH_DROPS, "all are told of, in the same order");
+static_assert((int)WIRE_MOST == WIRE_HEADER + FRAME_MOST, "whatever the switch passes on fits a wire");
 
 static bool port_send(void *context, const struct network_header *header, const struct iovec *parts, unsigned count)
 {

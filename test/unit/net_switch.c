@@ -9,13 +9,13 @@
 
 #include "net/switch.h"
 
-enum { FRAME = 64, SEGMENT = 60000, SECOND = 1000000000 };
+enum { FRAME = 64, SEGMENT = 60000, LARGEST = FRAME_HEADER + 65536, SECOND = 1000000000 };
 
 struct end {
     int port;
     unsigned got, told;
     bool full;
-    u8 last[SEGMENT + 8];
+    u8 last[LARGEST + FRAME_TAG];
     struct network_header header;
     size_t bytes;
 };
@@ -291,6 +291,32 @@ static void segments_pass_as_they_are(void **state)
     lab_close(&lab);
 }
 
+// Segments of 64 KiB: with a tag, and where a port's rules add one. No longer frame is one.
+static void the_largest_segments_have_room_for_a_tag(void **state)
+{
+    (void)state;
+    static u8 bytes[LARGEST + FRAME_TAG + 1];
+    struct lab lab;
+    lab_open(&lab);
+    struct switch_rules access = rules_of(0), trunk = rules_of(1);
+    access.vlan_mode = SWITCH_ACCESS, access.vlan = 121;
+    trunk.vlan_mode = SWITCH_TRUNK, trunk.trunk[121 / 64] |= 1ull << (121 % 64);
+    set(&lab, 0, &access);
+    set(&lab, 1, &trunk);
+    frame_write(bytes, mac(1), mac(0));
+    receive(&lab, lab.ends[0].port, bytes, LARGEST);
+    assert_int_equal(lab.ends[1].bytes, LARGEST + FRAME_TAG);
+    receive(&lab, lab.ends[0].port, bytes, LARGEST + 1);
+    assert_int_equal(dropped(&lab, 0, SWITCH_DROP_MALFORMED), 1);
+    frame_write(bytes, mac(0), mac(1));
+    memcpy(bytes + 12, (u8[]){0x81, 0x00, 0x00, 121, 0x88, 0xb5}, 6);
+    receive(&lab, lab.ends[1].port, bytes, LARGEST + FRAME_TAG);
+    assert_int_equal(lab.ends[0].bytes, LARGEST);
+    receive(&lab, lab.ends[1].port, bytes, LARGEST + FRAME_TAG + 1);
+    assert_int_equal(dropped(&lab, 1, SWITCH_DROP_MALFORMED), 1);
+    lab_close(&lab);
+}
+
 static void write_udp(u8 *frame, u16 from_port)
 {
     frame[12] = 0x08, frame[13] = 0x00;
@@ -437,6 +463,7 @@ int main(void)
         cmocka_unit_test(a_flapping_address_is_held),
         cmocka_unit_test(vlans_keep_apart),
         cmocka_unit_test(segments_pass_as_they_are),
+        cmocka_unit_test(the_largest_segments_have_room_for_a_tag),
         cmocka_unit_test(guards_drop_servers),
         cmocka_unit_test(the_most_specific_rule_decides),
         cmocka_unit_test(storms_and_bandwidth_have_limits),
