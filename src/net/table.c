@@ -109,7 +109,7 @@ int table_find(const struct table *table, u16 vlan, const u8 *mac, u64 now)
 
 void table_forget(struct table *table, int port)
 {
-    for (unsigned i = 0; i < SWITCH_ADDRESSES; i++)
+    for (unsigned i = 0; i < SWITCH_ADDRESSES && table->port_counts[port]; i++)
         if (table->entries[i].port == port)
             table_free(table, &table->entries[i]);
 }
