@@ -110,6 +110,7 @@ bool frame_read(struct frame *frame, const u8 *bytes, size_t there, size_t count
         frame->priority = bytes[FRAME_HEADER] >> 5;
         frame->type = read16(bytes + FRAME_HEADER + 2);
         frame->payload += FRAME_TAG;
+        frame->stacked = frame->type == TYPE_VLAN || frame->type == TYPE_QINQ;
     }
     if (count > FRAME_MOST - (frame->tagged ? 0 : FRAME_TAG)) // a tag may come to it
         return false;

@@ -22,6 +22,7 @@ struct frame {
     bool tagged;
     u16 vlan;       // of the tag, 0..4095; 0 without one
     u8 priority;    // of the tag
+    bool stacked;   // another tag is behind it
     u16 type;       // EtherType behind the tag
     size_t payload; // where that begins
     enum frame_network network;

@@ -34,6 +34,9 @@ int rule_vlan_in(const struct switch_rules *rules, const struct frame *frame)
     const bool priority_only = frame->tagged && frame->vlan == 0;
     if (rules->uplink) // the outside's tags are the switch's own
         return frame->vlan;
+    // Whoever takes the outer tag off would send the inner one on, into a VLAN that its sender was not let into.
+    if (priority_only && frame->stacked)
+        return -1;
     switch (rules->vlan_mode) {
     case SWITCH_UNTAGGED:
         return !frame->tagged || (priority_only && rules->priority_tags) ? 0 : -1;

@@ -23,9 +23,6 @@ struct switch_device {
     int ports; // beyond the highest one in use
     struct table table;
     struct switch_port port[SWITCH_PORTS];
-    u8 head[FRAME_HEAD];                 // of the frame that is passed on
-    struct iovec rest[OFFLOAD_PARTS];    // what lies behind that
-    struct iovec parts[SWITCH_HEAD_PARTS + OFFLOAD_PARTS]; // as it goes out
 };
 
 struct switch_device *switch_create(void)
@@ -155,12 +152,14 @@ static bool port_admits(struct switch_port *port, const struct frame *frame, u64
     return true;
 }
 
-// A frame as it came in: its first bytes in our memory, the rest where its sender has it.
+// A frame as it came in: its first bytes in our memory, the rest where its sender has it. Each has memory of its own:
+// who answers a frame at once (a name server, NAT) makes the next one begin while the first is still on its way.
 struct switch_frame {
     struct frame frame;
     struct network_header header;
-    const struct iovec *rest;
     unsigned rest_count;
+    struct iovec rest[OFFLOAD_PARTS];
+    u8 head[FRAME_HEAD];
 };
 
 // 5.1.6: what the header says of places in the frame moves with a tag.
@@ -205,10 +204,9 @@ static unsigned frame_head(const struct frame *frame, size_t there, enum rule_ou
     return count;
 }
 
-static bool port_send(struct switch_device *device, struct switch_port *port, const struct switch_frame *in,
-                      enum rule_out out, u16 vlan)
+static bool port_send(struct switch_port *port, const struct switch_frame *in, enum rule_out out, u16 vlan)
 {
-    struct iovec *parts = device->parts;
+    struct iovec parts[SWITCH_HEAD_PARTS + OFFLOAD_PARTS];
     u8 tag[FRAME_TAG];
     int by;
     const size_t there = in->frame.count < FRAME_HEAD ? in->frame.count : FRAME_HEAD;
@@ -218,14 +216,13 @@ static bool port_send(struct switch_device *device, struct switch_port *port, co
     return port->output.send(port->output.context, &header, parts, count + in->rest_count);
 }
 
-static void port_output(struct switch_device *device, struct switch_port *port, const struct switch_frame *in,
-                        u16 vlan, enum rule_out out)
+static void port_output(struct switch_port *port, const struct switch_frame *in, u16 vlan, enum rule_out out)
 {
     if (!rule_acl(&port->rules, &in->frame, SWITCH_INBOUND)) {
         drop(port, SWITCH_DROP_ACL);
         return;
     }
-    if (!port_send(device, port, in, out, vlan)) {
+    if (!port_send(port, in, out, vlan)) {
         drop(port, SWITCH_DROP_FULL);
         return;
     }
@@ -245,7 +242,7 @@ static void port_forward(struct switch_device *device, int to, const struct swit
     struct switch_port *port = &device->port[to];
     const enum rule_out out = rule_vlan_out(&port->rules, vlan);
     if (port->used && out != RULE_NOT_HERE)
-        port_output(device, port, in, vlan, out);
+        port_output(port, in, vlan, out);
 }
 
 static void switch_flood(struct switch_device *device, int from, const struct switch_frame *in, u16 vlan)
@@ -264,7 +261,7 @@ static void switch_mirror(struct switch_device *device, int from, int to, const 
         return;
     for (int i = 0; i < device->ports; i++)
         if (i != from && i != to && device->port[i].used && device->port[i].rules.mirror == SWITCH_MIRROR_DESTINATION)
-            port_output(device, &device->port[i], in, vlan, RULE_PLAIN);
+            port_output(&device->port[i], in, vlan, RULE_PLAIN);
 }
 
 // An adapter's own address needs no learning to be found.
@@ -284,21 +281,20 @@ static unsigned port_limit(const struct switch_rules *rules)
 }
 
 // Reads the frame's first bytes into our memory. False: it is none.
-static bool switch_take(struct switch_device *device, struct switch_frame *in, const struct network_header *header,
-                        const struct iovec *parts, unsigned count)
+static bool frame_take(struct switch_frame *in, const struct network_header *header, const struct iovec *parts,
+                       unsigned count)
 {
-    const size_t bytes = offload_bytes(parts, count), there = offload_copy(parts, count, 0, device->head, FRAME_HEAD);
-    if (count > OFFLOAD_PARTS || !frame_read(&in->frame, device->head, there, bytes))
+    const size_t bytes = offload_bytes(parts, count), there = offload_copy(parts, count, 0, in->head, FRAME_HEAD);
+    if (count > OFFLOAD_PARTS || !frame_read(&in->frame, in->head, there, bytes))
         return false;
     size_t skip = there;
     unsigned first = 0;
     while (first < count && skip >= parts[first].iov_len)
         skip -= parts[first++].iov_len;
     in->rest_count = count - first;
-    memcpy(device->rest, parts + first, in->rest_count * sizeof *parts);
+    memcpy(in->rest, parts + first, in->rest_count * sizeof *parts);
     if (in->rest_count)
-        device->rest[0] = part((const u8 *)device->rest[0].iov_base + skip, device->rest[0].iov_len - skip);
-    in->rest = device->rest;
+        in->rest[0] = part((const u8 *)in->rest[0].iov_base + skip, in->rest[0].iov_len - skip);
     in->header = *header;
     return true;
 }
@@ -309,7 +305,7 @@ void switch_receive(struct switch_device *device, int from, const struct network
     struct switch_port *port = &device->port[from];
     struct switch_frame in;
     u16 vlan;
-    if (!switch_take(device, &in, header, parts, count)) {
+    if (!frame_take(&in, header, parts, count)) {
         drop(port, SWITCH_DROP_MALFORMED);
         return;
     }

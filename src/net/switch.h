@@ -100,7 +100,7 @@ const struct switch_rules *switch_port_rules(const struct switch_device *device,
 
 // A frame from the adapter at `port`, in at most OFFLOAD_PARTS parts; its header goes with it. The parts may be memory
 // that its sender writes to: what is decided by is copied first, and that copy is passed on. `now` is in ns and never
-// goes back.
+// goes back. A `send` may call this, for another port than the frame came from: an answer at once.
 void switch_receive(struct switch_device *device, int port, const struct network_header *header,
                     const struct iovec *parts, unsigned count, u64 now);
 

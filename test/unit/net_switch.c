@@ -317,6 +317,87 @@ static void the_largest_segments_have_room_for_a_tag(void **state)
     lab_close(&lab);
 }
 
+// Tags in tags: what is behind the first is content, and no port's rules take off a tag that hides another.
+static void stacks_of_tags_lead_nowhere(void **state)
+{
+    (void)state;
+    struct lab lab;
+    lab_open(&lab);
+    struct switch_rules plain_rules = rules_of(0), trunk = rules_of(1), outside = {.uplink = true};
+    plain_rules.priority_tags = true;
+    trunk.vlan_mode = SWITCH_TRUNK, trunk.trunk[0] = 1u << 5, trunk.priority_tags = true;
+    set(&lab, 0, &plain_rules);
+    set(&lab, 1, &trunk);
+    set(&lab, 3, &outside);
+    u8 frame[FRAME];
+    for (unsigned end = 0; end < 2; end++) {
+        frame_write(frame, broadcast, mac(end));
+        memcpy(frame + 12, (u8[]){0x81, 0x00, 0x60, 0, 0x81, 0x00, 0, 121, 0x08, 0x00}, 10);
+        receive(&lab, lab.ends[end].port, frame, sizeof frame); // priority only, and VLAN 121 behind it
+        frame[12] = 0x88, frame[13] = 0xa8;
+        receive(&lab, lab.ends[end].port, frame, sizeof frame);
+        assert_int_equal(dropped(&lab, end, SWITCH_DROP_VLAN), 2);
+        assert_int_equal(lab.ends[3].got, 0);
+    }
+    memcpy(frame + 12, (u8[]){0x81, 0x00, 0x60, 5}, 4); // a VLAN that it may send in: with its tag it leaves
+    receive(&lab, lab.ends[1].port, frame, sizeof frame);
+    assert_int_equal(lab.ends[3].got, 1);
+    assert_memory_equal(lab.ends[3].last, frame, sizeof frame);
+    for (unsigned i = 12; i < sizeof frame; i += 4) // nothing but tags
+        memcpy(frame + i, (u8[]){0x88, 0xa8, 0, 0}, 4);
+    receive(&lab, lab.ends[1].port, frame, sizeof frame);
+    frame_write(frame, broadcast, mac(0));
+    memcpy(frame + 12, (u8[]){0x81, 0x00, 0x60, 0, 0x88, 0xb5}, 6);
+    receive(&lab, lab.ends[0].port, frame, sizeof frame); // one priority tag alone passes
+    assert_int_equal(lab.ends[3].got, 2);
+    lab_close(&lab);
+}
+
+// An end that answers at once, as NAT and DHCP do.
+struct answering {
+    struct lab *lab;
+    int port;
+    unsigned got;
+};
+
+static bool answering_send(void *context, const struct network_header *header, const struct iovec *parts,
+                           unsigned count)
+{
+    struct answering *self = context;
+    u8 frame[FRAME];
+    (void)header, (void)parts, (void)count;
+    self->got++;
+    frame_write(frame, mac(0), mac(200));
+    receive(self->lab, self->port, frame, sizeof frame);
+    return true;
+}
+
+static void an_answer_at_once_leaves_the_question_whole(void **state)
+{
+    (void)state;
+    static u8 question[SEGMENT];
+    struct lab lab;
+    lab_open(&lab);
+    struct answering self = {.lab = &lab};
+    const struct switch_rules rules = {.uplink = true};
+    const struct switch_output output = {&self, answering_send, NULL};
+    switch_remove(lab.device, lab.ends[1].port); // before the others in the flood
+    self.port = switch_add(lab.device, &rules, &output);
+    for (unsigned i = 0; i < sizeof question; i++)
+        question[i] = (u8)(i * 5);
+    memcpy(question, broadcast, FRAME_MAC);
+    memcpy(question + FRAME_MAC, mac(0), FRAME_MAC);
+    receive(&lab, lab.ends[0].port, question, sizeof question);
+    assert_int_equal(self.got, 1);
+    assert_int_equal(lab.ends[0].got, 1);
+    for (unsigned i = 2; i < 4; i++) {
+        assert_int_equal(lab.ends[i].got, 1);
+        assert_int_equal(lab.ends[i].bytes, sizeof question);
+        assert_memory_equal(lab.ends[i].last, question, sizeof question);
+    }
+    lab_close(&lab);
+}
+
 static void write_udp(u8 *frame, u16 from_port)
 {
     frame[12] = 0x08, frame[13] = 0x00;
@@ -464,6 +545,8 @@ int main(void)
         cmocka_unit_test(vlans_keep_apart),
         cmocka_unit_test(segments_pass_as_they_are),
         cmocka_unit_test(the_largest_segments_have_room_for_a_tag),
+        cmocka_unit_test(stacks_of_tags_lead_nowhere),
+        cmocka_unit_test(an_answer_at_once_leaves_the_question_whole),
         cmocka_unit_test(guards_drop_servers),
         cmocka_unit_test(the_most_specific_rule_decides),
         cmocka_unit_test(storms_and_bandwidth_have_limits),
