@@ -22,7 +22,7 @@
 
 #include "control/message.h"
 #include "control/switch.h"
-#include "net/offload.h"
+#include "net/switch.h"
 #include "net/wire.h"
 #include "switch/switch_main.h"
 
@@ -31,6 +31,7 @@ enum { PATIENCE_MS = 20000, PORTS = 4, FRAME = 60, HEAD = 0 /* in the shared pag
 struct fixture {
     char directory[64];
     pid_t pid;
+    bool network; // whether it may have sockets
     int service;
     s64 last;
     struct wire *wires[PORTS];
@@ -50,7 +51,7 @@ static void child(const struct fixture *fixture, int service)
     char path[128];
     const struct control_switch config = {
         .id = (char *)(uintptr_t)"id", .name = (char *)(uintptr_t)"lab",
-        .directory = (char *)(uintptr_t)fixture->directory};
+        .directory = (char *)(uintptr_t)fixture->directory, .network = fixture->network};
     char *text = control_switch_write(&config);
     char *words[] = {(char *)(uintptr_t)"switch", NULL};
     const int memory = memfd_create("config", 0);
@@ -142,10 +143,11 @@ static struct control_counters counters_of(struct fixture *fixture, unsigned num
     return counters;
 }
 
-static int setup(void **state)
+static int setup_with(void **state, bool network)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     int pair[2];
+    fixture->network = network;
     snprintf(fixture->directory, sizeof fixture->directory, "/tmp/nidus-test-switch-XXXXXX");
     if (!mkdtemp(fixture->directory) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
         return -1;
@@ -162,6 +164,9 @@ static int setup(void **state)
         plug(fixture, i, false);
     return up ? 0 : -1;
 }
+
+static int setup(void **state) { return setup_with(state, false); }
+static int setup_network(void **state) { return setup_with(state, true); }
 
 static int teardown(void **state)
 {
@@ -197,23 +202,34 @@ static bool give(struct wire *wire, unsigned from, unsigned to, u32 word)
     return given;
 }
 
-// The word in the next frame; false: none came in time.
-static bool take(struct wire *wire, u32 *word, int milliseconds)
+// The next record, until wire_done; 0: none came in time.
+static size_t next_record(struct wire *wire, const u8 **record, int milliseconds)
 {
-    const u8 *record;
     size_t bytes;
-    while (!(bytes = wire_receive(wire, &record))) {
+    while (!(bytes = wire_receive(wire, record))) {
         struct pollfd bell = {.fd = wire_bell(wire), .events = POLLIN};
         if (!wire_sleep(wire))
             continue;
         if (poll(&bell, 1, milliseconds) != 1)
-            return false;
+            return 0;
         wire_wake(wire);
     }
-    memcpy(word, record + WIRE_HEADER + 14, sizeof *word);
-    wire_done(wire);
-    wire_flush(wire);
-    return bytes == WIRE_HEADER + FRAME;
+    return bytes;
+}
+
+// The word in the next frame of `give`'s; false: none came in time.
+static bool take(struct wire *wire, u32 *word, int milliseconds)
+{
+    const u8 *record;
+    for (size_t bytes = 0; bytes != WIRE_HEADER + FRAME;) {
+        bytes = next_record(wire, &record, milliseconds);
+        if (!bytes)
+            return false;
+        memcpy(word, record + WIRE_HEADER + 14, sizeof *word);
+        wire_done(wire);
+        wire_flush(wire);
+    }
+    return true;
 }
 
 static void round_trips(struct fixture *fixture, unsigned from, unsigned to, u32 count)
@@ -275,21 +291,10 @@ static void *flood(void *context)
     return NULL;
 }
 
-// As fast as a processor can; others still get through, and the switch holds no more memory than the rings.
-static void a_flood_leaves_room_for_others(void **state)
+static void memory_is_bounded(const struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
-    struct flood self = {.wire = fixture->wires[3]};
-    pthread_t thread;
     char path[64], line[256];
     unsigned long pages = 0;
-    assert_int_equal(pthread_create(&thread, NULL, flood, &self), 0);
-    while (!self.frames)
-        ;
-    round_trips(fixture, 0, 2, 100);
-    self.over = true;
-    pthread_join(thread, NULL);
-    assert_true(self.frames > 1000);
     snprintf(path, sizeof path, "/proc/%d/statm", fixture->pid);
     FILE *file = fopen(path, "re");
     if (file && fgets(line, sizeof line, file))
@@ -297,6 +302,66 @@ static void a_flood_leaves_room_for_others(void **state)
     if (file)
         fclose(file);
     assert_true(pages && pages * 4096 < 64 << 20);
+}
+
+// As fast as a processor can; others still get through, and the switch holds no more memory than the rings.
+static void a_flood_leaves_room_for_others(void **state)
+{
+    struct fixture *fixture = *state;
+    struct flood self = {.wire = fixture->wires[3]};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, flood, &self), 0);
+    while (!self.frames)
+        ;
+    round_trips(fixture, 0, 2, 100);
+    self.over = true;
+    pthread_join(thread, NULL);
+    assert_true(self.frames > 1000);
+    memory_is_bounded(fixture);
+}
+
+static void put_stack(u8 *frame, size_t bytes)
+{
+    for (size_t at = 12; at + 4 <= bytes; at += 4) // tags, tags, and nothing else
+        memcpy(frame + at, (const u8[]){at & 4 ? 0x88 : 0x81, at & 4 ? 0xa8 : 0x00, (u8)at, (u8)(at >> 3)}, 4);
+}
+
+// Of every length from a bare header to the longest record, with headers, tags and segments that mean nothing. The
+// sender's own frames still pass afterwards: none of this is a fault of the wire.
+static void frames_of_every_kind_harm_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    static u8 frame[WIRE_MOST - WIRE_HEADER];
+    unsigned given = 0;
+    srandom(1);
+    for (u32 i = 0; i < 4000; i++) {
+        struct network_header header = {0};
+        const size_t any = (size_t)random();
+        const size_t bytes = i < 200 ? 14 + i : i % 50 == 0 ? sizeof frame - any % 8 : 14 + any % 1600;
+        for (size_t j = 0; j < 96; j++)
+            frame[j] = (u8)random();
+        for (size_t j = 0; i & 1 && j < sizeof header; j++)
+            ((u8 *)&header)[j] = (u8)(random() & random());
+        if (i % 3 == 0)
+            put_stack(frame, bytes);
+        memcpy(frame, (const u8[]){2, 0, 0, 0, 0, (u8)(i % 4), 2, 0, 0, 0, 0, 3}, 12);
+        if (i % 5 == 0)
+            memset(frame, 0xff, 6);
+        if (i % 7 == 0)
+            frame[6] |= 1; // from a group
+        const struct iovec part = {frame, bytes};
+        given += wire_send(fixture->wires[3], &header, &part, 1);
+        wire_flush(fixture->wires[3]);
+        if (i % 100 == 0)
+            round_trips(fixture, 0, 1, 1);
+    }
+    assert_true(given > 1000);
+    round_trips(fixture, 3, 0, 100);
+    const struct control_counters counters = counters_of(fixture, 3);
+    assert_true(counters.connected);
+    assert_true(counters.dropped[SWITCH_DROP_MALFORMED] > 50 && counters.dropped[SWITCH_DROP_VLAN] > 50);
+    assert_true(counters.frames_sent > 100);
+    memory_is_bounded(fixture);
 }
 
 // Nobody takes what comes for port 1: its ring is full, and that is its own affair.
@@ -323,6 +388,28 @@ static void a_ring_that_lies_is_unplugged(void **state)
     munmap(fixture->memory[3], WIRE_BYTES);
     plug(fixture, 3, false); // and a new one makes it good
     round_trips(fixture, 3, 0, 100);
+}
+
+// Noise where its indices are, and where its first records would be.
+static void rings_of_noise_harm_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    srandom(2);
+    for (unsigned i = 0; i < 40; i++) {
+        u32 *memory = (u32 *)(void *)fixture->memory[3];
+        const size_t words = (i & 1 ? WIRE_PAGE : 256) / sizeof *memory;
+        for (size_t j = 0; j < words; j++) {
+            memory[WIRE_PAGE / sizeof *memory + j] = (u32)random() >> (random() & 31);
+            memory[j] = (u32)random() >> (random() & 31);
+        }
+        give(fixture->wires[3], 3, 2, 0); // and a ring of the bell
+        round_trips(fixture, 0, 1, 10);
+        wire_close(fixture->wires[3]);
+        munmap(fixture->memory[3], WIRE_BYTES);
+        plug(fixture, 3, false);
+    }
+    round_trips(fixture, 3, 0, 100);
+    memory_is_bounded(fixture);
 }
 
 static void what_is_no_wire_is_refused(void **state)
@@ -359,16 +446,75 @@ static void many_addresses_are_its_own_share(void **state)
     round_trips(fixture, 0, 1, 100);
 }
 
+// A client's question for an address, RFC 2131, from one address in the name of another.
+static bool discover(struct wire *wire, u32 from, u32 name)
+{
+    static const struct network_header header;
+    u8 frame[342] = {[14] = 0x45, 0, 0x01, 0x48, 0, 0, 0, 0, 64, 17};
+    u8 *udp = frame + 34, *message = udp + 8;
+    memset(frame, 0xff, 6);
+    memcpy(frame + 6, (const u8[]){2, 0, (u8)(from >> 24), (u8)(from >> 16), (u8)(from >> 8), (u8)from, 8, 0}, 8);
+    memset(frame + 30, 0xff, 4);
+    memcpy(udp, (const u8[]){0, 68, 0, 67, 0x01, 0x34}, 6);
+    memcpy(message, (const u8[]){1, 1, 6, 0, 1, 2, 3, 4}, 8);
+    memcpy(message + 28, (const u8[]){2, 0, (u8)(name >> 24), (u8)(name >> 16), (u8)(name >> 8), (u8)name}, 6);
+    memcpy(message + 236, (const u8[]){99, 130, 83, 99, 53, 1, 1, 255}, 8);
+    const struct iovec part = {frame, sizeof frame};
+    const bool given = wire_send(wire, &header, &part, 1);
+    wire_flush(wire);
+    return given;
+}
+
+// Whether a DHCP server's offer comes.
+static bool is_offered(struct wire *wire, int milliseconds)
+{
+    const u8 *record;
+    size_t bytes;
+    while ((bytes = next_record(wire, &record, milliseconds))) {
+        const u8 *frame = record + WIRE_HEADER;
+        const bool offer = bytes > WIRE_HEADER + 42 + 243 && frame[23] == 17 && frame[35] == 67 && frame[42] == 2;
+        wire_done(wire);
+        wire_flush(wire);
+        if (offer)
+            return true;
+    }
+    return false;
+}
+
+// Four addresses, and a guest that asks for thousands: in its own name and in others', from its own address and from
+// others'. Those who have not asked yet get theirs.
+static void one_guest_gets_one_address(void **state)
+{
+    struct fixture *fixture = *state;
+    tell(fixture, json_pack("{s:s,s:{s:s,s:s,s:s,s:i,s:s,s:s}}", "command", "uplink", "config", "kind", "user", "mac",
+                            "02:00:00:00:01:00", "address", "192.168.77.1", "bits", 24, "dhcp_first", "192.168.77.10",
+                            "dhcp_last", "192.168.77.13"), NULL, 0);
+    for (u32 i = 0; i < 3000; i++) {
+        discover(fixture->wires[3], 3, i);
+        discover(fixture->wires[3], 0x01000000 + i, 0x01000000 + i);
+        if (i % 100 == 0)
+            round_trips(fixture, 1, 2, 1);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(discover(fixture->wires[i], i, i));
+        assert_true(is_offered(fixture->wires[i], PATIENCE_MS));
+    }
+    memory_is_bounded(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(frames_cross, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_addresses_are_told_of_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flood_leaves_room_for_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(frames_of_every_kind_harm_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_does_not_read_loses_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_ring_that_lies_is_unplugged, setup, teardown),
+        cmocka_unit_test_setup_teardown(rings_of_noise_harm_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_wire_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(many_addresses_are_its_own_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_guest_gets_one_address, setup_network, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
