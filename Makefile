@@ -7,7 +7,7 @@
 #   make check-fault     the service killed under load, FAULTS=200 times
 #   make fuzz            the parsers of foreign data under libFuzzer, FUZZ_SECONDS=60 each
 #   make bench           how fast it is: against QEMU's TCG and the bare machine, each number beside its goal; ROUNDS=2
-#   make bench-network   how fast its network is: iperf3 at two levels, against QEMU's TCG with its user network
+#   make bench-network   how fast its network is: iperf3 at two levels, to a server and to a guest, against QEMU's TCG
 #   make install         into PREFIX (/usr/local), under DESTDIR
 #   make deb             a Debian package, build/nidus_VERSION_amd64.deb
 #   make clean           without what was built
