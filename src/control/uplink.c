@@ -20,6 +20,7 @@ static const char *const nothing[] = {NULL};
 static const struct field uplink_fields[] = {
     {"kind", FIELD_ENUM, UPLINK(kind), 1, 16, true, kinds},
     {"interface", FIELD_TEXT, UPLINK(interface), 0, CONTROL_INTERFACE, false, NULL},
+    {"host", FIELD_TEXT, UPLINK(host), 0, CONTROL_INTERFACE, false, NULL},
     {"mac", FIELD_MAC, UPLINK(mac), 17, 17, true, NULL},
     {"address", FIELD_TEXT, UPLINK(address), 0, CONTROL_ADDRESS, false, NULL},
     {"bits", FIELD_UNSIGNED, UPLINK(bits), 0, 32, false, NULL},

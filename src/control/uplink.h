@@ -31,6 +31,7 @@ struct control_mapping {
 struct control_uplink {
     enum control_uplink_kind kind;
     char interface[CONTROL_INTERFACE + 1]; // HOST, PHYSICAL: its name; the same name is the same descriptor
+    char host[CONTROL_INTERFACE + 1]; // PHYSICAL: the host's own adapter on the switch, a second descriptor; "": none
     u8 mac[6];                         // of the host's adapter on the switch
     char address[CONTROL_ADDRESS + 1]; // its IPv4 address; "": none, so nobody is there
     unsigned bits;                     // of its network

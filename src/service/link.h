@@ -41,7 +41,10 @@ int link_gateway_add(unsigned index, const struct prefix *gateway, struct error 
 // its alternative name in place of others. It stays until it is removed, also without us. Returns the other end, for
 // the switch (host/interface.h); -EBUSY if a switch's process has it already, which is no error; -1: the reason is in
 // `error`.
-int link_tap(const char *name, const char *title, const u8 mac[6], struct error *error);
+//
+// `beside`: another adapter of the host is on the same network. Then this one answers for its own addresses alone and
+// takes no routes from routers there, so that it never draws to itself what comes to the host by the other one.
+int link_tap(const char *name, const char *title, const u8 mac[6], bool beside, struct error *error);
 void link_tap_remove(const char *name); // if it is there
 // All that passes an adapter, which becomes promiscuous for as long as the descriptor lives.
 int link_packets(const char *name, struct error *error);

@@ -141,12 +141,36 @@ static int tap_configure(const char *name, const u8 mac[6], struct error *error)
     return result;
 }
 
-int link_tap(const char *name, const char *title, const u8 mac[6], struct error *error)
+static int tap_setting(const char *family, const char *name, const char *setting, const char *value,
+                       struct error *error)
+{
+    char file[128];
+    snprintf(file, sizeof file, "/proc/sys/net/%s/conf/%s/%s", family, name, setting);
+    const int fd = open(file, O_WRONLY | O_CLOEXEC);
+    const ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
+    const int reason = errno;
+    if (fd >= 0)
+        close(fd);
+    if (written >= 0 || reason == ENOENT) // a kernel without IPv6
+        return 0;
+    return error_set(error, "'%s': %s", file, strerror(reason));
+}
+
+// Before it is up.
+static int tap_stand_beside(const char *name, struct error *error)
+{
+    const int result = tap_setting("ipv4", name, "arp_ignore", "1\n", error) |
+                       tap_setting("ipv4", name, "arp_announce", "2\n", error) |
+                       tap_setting("ipv6", name, "accept_ra", "0\n", error);
+    return result ? -1 : 0;
+}
+
+int link_tap(const char *name, const char *title, const u8 mac[6], bool beside, struct error *error)
 {
     const int fd = tap_attach(name, error);
     if (fd == -1)
         return -1;
-    if (tap_configure(name, mac, error) < 0) {
+    if ((beside && tap_stand_beside(name, error) < 0) || tap_configure(name, mac, error) < 0) {
         if (fd >= 0)
             close(fd);
         return -1;

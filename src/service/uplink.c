@@ -72,6 +72,29 @@ const char *uplink_backend(struct service *service, const struct network_switch 
     return !strcmp(network->type, "External") || uplink_is_kernel(service) ? "Kernel" : "User";
 }
 
+bool uplink_has_host(struct service *service, const struct network_switch *network)
+{
+    return network->host_mac && (!strcmp(network->type, "Internal") ||
+                                 (!strcmp(network->type, "External") && uplink_is_kernel(service)));
+}
+
+bool uplink_host_uses(const char *adapter, char text[PREFIX_TEXT])
+{
+    struct link_address *addresses;
+    const int count = link_addresses(&addresses, NULL);
+    const unsigned index = if_nametoindex(adapter);
+    bool found = false;
+    for (int i = 0; i < count && !found; i++) {
+        const struct prefix *address = &addresses[i].address;
+        const bool local = address->ipv6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+        found = addresses[i].index == index && !local;
+        if (found)
+            prefix_write(address, text);
+    }
+    free(addresses);
+    return found;
+}
+
 static u32 uplink_hash(const char *first, const char *second)
 {
     u32 hash = 2166136261u;
@@ -314,6 +337,8 @@ static void plan_fill(struct service *service, const struct network_switch *netw
     if (!strcmp(network->type, "External")) {
         config->kind = CONTROL_UPLINK_PHYSICAL;
         snprintf(config->interface, sizeof config->interface, "%s", network->net_adapter);
+        if (uplink_has_host(service, network))
+            uplink_interface(service, network->id, config->host);
     } else if (!strcmp(network->type, "Internal") && network->host_mac) {
         plan_internal(service, network, records, config);
     }
@@ -364,10 +389,11 @@ static bool switch_is_used(struct service *service, const char *name)
     return used;
 }
 
-// The Default Switch gets its interface when somebody uses it: who never does finds his host as it was.
+// Whether the host has an interface on it. The Default Switch gets its when somebody uses it: who never does finds his
+// host as it was.
 static bool switch_is_real(struct service *service, const struct network_switch *network)
 {
-    return !strcmp(network->type, "Internal") && network->host_mac &&
+    return strcmp(network->type, "Private") && network->host_mac &&
            (!uplink_is_default(network) || switch_is_used(service, network->name));
 }
 
@@ -405,7 +431,7 @@ static int kernel_tap(struct service *service, const struct network_switch *netw
     u8 mac[MAC_BYTES] = {0};
     mac_read(network->host_mac, mac);
     uplink_interface(service, network->id, name);
-    const int fd = link_tap(name, title, mac, error);
+    const int fd = link_tap(name, title, mac, !strcmp(network->type, "External"), error);
     free(title);
     return fd;
 }
@@ -470,7 +496,8 @@ static int kernel_apply(struct service *service, const struct records *records, 
             continue;
         }
         result = kernel_switch(service, records, network, error);
-        kernel_network(service, records, network, &networks[forwarding.network_count++]);
+        if (!strcmp(network->type, "Internal"))
+            kernel_network(service, records, network, &networks[forwarding.network_count++]);
     }
     if (result == 0) {
         forwarding.mapping_count = kernel_mappings(records, mappings);
@@ -522,12 +549,29 @@ int uplink_apply(struct service *service, struct error *error)
     return result;
 }
 
+// The physical adapter, and the host's own beside it where there is one: without that the switch still is one.
+static int uplink_open_physical(struct service *service, const struct network_switch *network,
+                                const struct uplink_plan *plan, int fds[static UPLINK_DESCRIPTORS],
+                                struct error *error)
+{
+    struct error reason;
+    fds[0] = link_packets(network->net_adapter, error);
+    if (fds[0] < 0)
+        return -1;
+    if (!*json_string_value(json_object_get(plan->config, "host")))
+        return 1;
+    fds[1] = uplink_apply(service, &reason) < 0 ? -1 : kernel_tap(service, network, &reason);
+    if (fds[1] == -1)
+        log_write(LOG_ERROR, "host-adapter", "switch", network->name, "reason", reason.text, NULL);
+    return fds[1] < 0 ? 1 : 2;
+}
+
 int uplink_open(struct service *service, const struct network_switch *network, const struct uplink_plan *plan,
                 int fds[static UPLINK_DESCRIPTORS], struct error *error)
 {
     int fd = -1;
     if (!strcmp(plan->kind, "physical")) {
-        fd = link_packets(network->net_adapter, error);
+        return uplink_open_physical(service, network, plan, fds, error);
     } else if (!strcmp(plan->kind, "host")) {
         fd = uplink_apply(service, error) < 0 ? -1 : kernel_tap(service, network, error);
         if (fd < -1) // a switch's process has it

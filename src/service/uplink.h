@@ -32,6 +32,12 @@ bool uplink_is_default(const struct network_switch *network);
 bool uplink_is_kernel(struct service *service);           // the way that is taken
 const char *uplink_backend(struct service *service, const struct network_switch *network); // "Kernel", "User", "None"
 void uplink_interface(struct service *service, const char *switch_id, char name[CONTROL_INTERFACE + 1]);
+// Whether the host has an adapter of its own on the switch, "vEthernet (NAME)": on an Internal one, and on an External
+// one that it shares where the kernel can make one.
+bool uplink_has_host(struct service *service, const struct network_switch *network);
+// The host's first address at an adapter of its own, `text` gets it; IPv6's of the link alone do not count. False:
+// none.
+bool uplink_host_uses(const char *adapter, char text[PREFIX_TEXT]);
 
 // What a switch's process is to be told, by the records.
 struct uplink_plan {

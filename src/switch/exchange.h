@@ -40,12 +40,20 @@ struct port {
     struct capture *capture; // NULL: none
 };
 
-// Where frames leave the host's virtual world: NAT, the host's own adapter, a physical one.
-struct uplink {
-    struct outside *outside;      // NULL: nobody has said
-    struct network_port *network; // its port; NULL: none
+// A port of the switch that no VM is behind.
+struct way {
+    struct exchange *exchange;
+    struct network_port *network; // NULL: none
     int number;                   // in the switch
-    struct json_t *told;          // what it was made by: struct control_uplink; NULL: nobody has said
+};
+
+// Where frames leave the host's virtual world: NAT, the host's own adapter, a physical one; and the host's own adapter
+// beside a physical one.
+struct uplink {
+    struct outside *outside; // NULL: nobody has said
+    struct way out;          // its port
+    struct way host;         // this one's port is ours
+    struct json_t *told;     // what it was made by: struct control_uplink; NULL: nobody has said
 };
 
 struct exchange {

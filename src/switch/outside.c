@@ -178,7 +178,7 @@ const struct control_uplink *outside_config(const struct outside *outside)
 int outside_change(struct outside *outside, struct control_uplink *config, struct error *error)
 {
     const struct control_uplink *old = &outside->config;
-    if (config->kind != old->kind || strcmp(config->interface, old->interface))
+    if (config->kind != old->kind || strcmp(config->interface, old->interface) || strcmp(config->host, old->host))
         return 0;
     if (outside->slirp &&
         (memcmp(config->mac, old->mac, sizeof old->mac) || strcmp(config->address, old->address) ||

@@ -130,7 +130,6 @@ int switch_main(int argc, char **argv)
         free(exchange);
         return STATUS_USAGE;
     }
-    exchange->uplink.number = -1;
     pthread_mutex_init(&exchange->lock, NULL);
     signal(SIGPIPE, SIG_IGN);
     const int failed = switch_start(exchange, &error);

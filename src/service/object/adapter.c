@@ -248,6 +248,13 @@ static bool refuse_state(struct call *call, struct vm *vm, const struct vm_recor
     return true;
 }
 
+// A switch takes a bounded number of frames of each port in turn, and has no queues in which one could be given more.
+static void warn_of_minimum(struct call *call, const char *parameter)
+{
+    call_warning(call, "-%s is kept for the record only: nidus's switches serve all ports in turn and reserve no "
+                 "bandwidth. -MaximumBandwidth of the others' adapters limits what they send.", parameter);
+}
+
 static bool adapter_take(struct call *call, const struct vm_record *draft, struct vm_adapter *adapter)
 {
     take_on_off(call, "MacAddressSpoofing", &adapter->mac_spoofing);
@@ -261,6 +268,10 @@ static bool adapter_take(struct call *call, const struct vm_record *draft, struc
     take_bandwidth(call, "MaximumBandwidth", &adapter->maximum_bandwidth);
     take_bandwidth(call, "MinimumBandwidthAbsolute", &adapter->minimum_bandwidth_absolute);
     call_take_int(call, "MinimumBandwidthWeight", &adapter->minimum_bandwidth_weight);
+    if (adapter->minimum_bandwidth_absolute && call_has(call, "MinimumBandwidthAbsolute"))
+        warn_of_minimum(call, "MinimumBandwidthAbsolute");
+    if (adapter->minimum_bandwidth_weight && call_has(call, "MinimumBandwidthWeight"))
+        warn_of_minimum(call, "MinimumBandwidthWeight");
     call_take_int(call, "VmqWeight", &adapter->vmq_weight);
     call_take_int(call, "IovWeight", &adapter->iov_weight);
     call_take_int(call, "VirtualSubnetId", &adapter->virtual_subnet_id);

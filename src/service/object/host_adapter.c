@@ -1,5 +1,5 @@
 // The host's own adapters on switches (-ManagementOS): "vEthernet (SWITCH)" where the host looks at them. There is one
-// on each Internal switch, and on External ones that share their adapter with the host.
+// on each Internal switch, and on External ones that share their adapter with the host, where its kernel can make one.
 #include <strings.h>
 
 #include "service/mac.h"
@@ -37,7 +37,7 @@ struct host_adapter_visit {
 static bool host_adapter_is_meant(const struct call *call, const struct network_switch *network)
 {
     const char *name = call_string(call, "Name", NULL), *switch_name = call_string(call, "SwitchName", NULL);
-    return network->host_mac && (!name || value_name_like(network->name, name)) &&
+    return uplink_has_host(call->service, network) && (!name || value_name_like(network->name, name)) &&
            (!switch_name || value_name_like(network->name, switch_name));
 }
 
@@ -108,8 +108,16 @@ static void host_adapter_turn(struct call *call, const char *operation, bool on)
                    "Name the switch with -SwitchName; Get-VMSwitch lists them.");
         return;
     }
-    char mac[MAC_TEXT];
+    char mac[MAC_TEXT], address[PREFIX_TEXT];
     int result = 0;
+    if (!on && network.net_adapter && uplink_host_uses(network.net_adapter, address)) {
+        call_error(call, CATEGORY_INVALID_OPERATION, "OperationFailed", network.name,
+                   "The host has the address %s on '%s', so the switch '%s' shares that adapter. Remove the host's "
+                   "addresses there first (Remove-NetIPAddress -InterfaceAlias '%s').",
+                   address, network.net_adapter, network.name, network.net_adapter);
+        network_switch_free(&network);
+        return;
+    }
     if (!call_should(call, operation, network.name)) {
         network_switch_free(&network);
         return;

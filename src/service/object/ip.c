@@ -49,7 +49,7 @@ static void ip_switch(void *context, const struct network_switch *network)
 {
     struct ip_adapters *adapters = context;
     char interface[CONTROL_INTERFACE + 1];
-    if (!network->host_mac || strcmp(network->type, "Internal"))
+    if (!uplink_has_host(adapters->service, network))
         return;
     struct ip_adapter *adapter = NULL;
     uplink_interface(adapters->service, network->id, interface);
@@ -325,9 +325,30 @@ static bool ip_new_on_switch(struct call *call, const struct ip_adapter *adapter
     return false;
 }
 
+// The switch whose alone an adapter is, by its owner's word.
+struct ip_owner {
+    const char *adapter;
+    char name[256];
+};
+
+static void ip_owner_search(void *context, const struct network_switch *network)
+{
+    struct ip_owner *owner = context;
+    if (network->net_adapter && !network->host_mac && !strcmp(network->net_adapter, owner->adapter))
+        snprintf(owner->name, sizeof owner->name, "%s", network->name);
+}
+
 static bool ip_new_on_link(struct call *call, const struct ip_adapter *adapter, const struct ip_new *new)
 {
+    struct ip_owner owner = {.adapter = adapter->link.name};
     struct error error;
+    network_switches(call->service, ip_owner_search, &owner, NULL);
+    if (*owner.name) {
+        call_error(call, CATEGORY_INVALID_OPERATION, "Windows System Error 5", adapter->name,
+                   "'%s' is the switch '%s's alone: Set-VMSwitch '%s' -AllowManagementOS $true shares it.",
+                   adapter->name, owner.name, owner.name);
+        return false;
+    }
     int result = link_address_add(adapter->index, &new->address, new->bits, &error);
     if (result == 0 && new->has_gateway)
         result = link_gateway_add(adapter->index, &new->gateway, &error);

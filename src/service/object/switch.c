@@ -171,6 +171,31 @@ static bool switch_link(struct call *call, const char *what, const char *name, c
     return false;
 }
 
+// The host keeps its physical adapter in any case: nidus takes nobody's addresses away, because the host, or who types
+// this, may be connected by them. So an adapter can be a switch's alone where the host has none there. False: told.
+static bool switch_may_have_alone(struct call *call, const char *what, const char *name, const char *adapter)
+{
+    char address[PREFIX_TEXT], reason[512];
+    if (!uplink_host_uses(adapter, address))
+        return true;
+    snprintf(reason, sizeof reason,
+             "-AllowManagementOS $false: the host has the address %s on '%s', and may be connected by it. Remove the "
+             "host's addresses there first (Remove-NetIPAddress -InterfaceAlias '%s'), or share the adapter "
+             "(-AllowManagementOS $true).",
+             address, adapter, adapter);
+    switch_failed(call, CATEGORY_INVALID_OPERATION, "OperationFailed", what, name, reason);
+    return false;
+}
+
+// Who asked for the host's adapter by name hears it if there can be none.
+static void switch_tell_of_host(struct call *call, const struct network_switch *network)
+{
+    if (value_as_bool(call_value(call, "AllowManagementOS"), false) && !uplink_has_host(call->service, network))
+        call_warning(call, "The host has no adapter 'vEthernet (%s)': that takes CAP_NET_ADMIN, tap interfaces and "
+                     "nftables. It keeps '%s' as it is.", network->name,
+                     network->net_adapter ? network->net_adapter : "its adapters");
+}
+
 static bool switch_fill(struct call *call, struct network_switch *network, const char *name)
 {
     struct error error;
@@ -181,6 +206,8 @@ static bool switch_fill(struct call *call, struct network_switch *network, const
         return false;
     const bool host = adapter ? value_as_bool(call_value(call, "AllowManagementOS"), true)
                               : !strcasecmp(call_string(call, "SwitchType", "Internal"), "Internal");
+    if (adapter && !host && !switch_may_have_alone(call, "create", name, link.name))
+        return false;
     if (host && service_mac(call->service, mac, &error) < 0) {
         switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OutOfResources", "create", name, error.text);
         return false;
@@ -227,8 +254,10 @@ static void switch_new(struct call *call)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "create", name, error.text);
         else if (call_network_apply(call, &error) < 0)
             switch_undo(call, &network, &error);
-        else
+        else {
+            switch_tell_of_host(call, &network);
             call_put(call, switch_object(call, &network));
+        }
     }
     network_switch_free(&network);
 }
@@ -264,6 +293,9 @@ static bool switch_take(struct call *call, struct network_switch *network)
         network->allow_management_os = adapter || !strcasecmp(type, "Internal");
     }
     call_take_bool(call, "AllowManagementOS", &network->allow_management_os);
+    if (network->net_adapter && !network->allow_management_os &&
+        !switch_may_have_alone(call, "change", network->name, network->net_adapter))
+        return false;
     if (!network->allow_management_os) {
         record_text_set(&network->host_mac, NULL);
     } else if (!network->host_mac) {
@@ -276,13 +308,16 @@ static bool switch_take(struct call *call, struct network_switch *network)
     call_take_text(call, "Notes", &network->notes);
     call_take_int(call, "DefaultFlowMinimumBandwidthAbsolute", &network->flow_absolute);
     call_take_int(call, "DefaultFlowMinimumBandwidthWeight", &network->flow_weight);
+    if (call_int(call, "DefaultFlowMinimumBandwidthAbsolute", 0) ||
+        call_int(call, "DefaultFlowMinimumBandwidthWeight", 0))
+        call_warning(call, "Kept bandwidth is for the record only: nidus's switches serve all ports in turn.");
     return true;
 }
 
-// What was an Internal switch and is no more leaves no interface behind.
+// What it was made of goes: the host's adapter on a switch of another kind, or beside another adapter, is another one.
 static int switch_changed(struct call *call, const struct network_switch *network, struct error *error)
 {
-    if (strcmp(network->type, "Internal") || !network->host_mac)
+    if (call_has(call, "SwitchType") || call_has(call, "NetAdapterName") || !network->host_mac)
         uplink_remove(call->service, network->id);
     return call_network_apply(call, error);
 }
@@ -299,8 +334,11 @@ static void switch_set(struct call *call)
             switch_failed(call, CATEGORY_WRITE_ERROR, "Database", "change", network->name, error.text);
         else if (switch_changed(call, network, &error) < 0)
             switch_failed(call, CATEGORY_RESOURCE_UNAVAILABLE, "OperationFailed", "change", network->name, error.text);
-        else if (call_switch(call, "Passthru"))
-            call_put(call, switch_object(call, network));
+        else {
+            switch_tell_of_host(call, network);
+            if (call_switch(call, "Passthru"))
+                call_put(call, switch_object(call, network));
+        }
     }
     switches_free(&list);
 }
