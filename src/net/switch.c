@@ -21,6 +21,7 @@ struct switch_port {
 
 struct switch_device {
     int ports; // beyond the highest one in use
+    u64 now;   // the latest that was said
     struct table table;
     struct switch_port port[SWITCH_PORTS];
 };
@@ -305,6 +306,8 @@ void switch_receive(struct switch_device *device, int from, const struct network
     struct switch_port *port = &device->port[from];
     struct switch_frame in;
     u16 vlan;
+    // An answer at once knows a later time than the frames that were in hand when its question was asked.
+    now = device->now = now > device->now ? now : device->now;
     if (!frame_take(&in, header, parts, count)) {
         drop(port, SWITCH_DROP_MALFORMED);
         return;

@@ -99,8 +99,9 @@ const struct switch_counters *switch_port_counters(const struct switch_device *d
 const struct switch_rules *switch_port_rules(const struct switch_device *device, int port);
 
 // A frame from the adapter at `port`, in at most OFFLOAD_PARTS parts; its header goes with it. The parts may be memory
-// that its sender writes to: what is decided by is copied first, and that copy is passed on. `now` is in ns and never
-// goes back. A `send` may call this, for another port than the frame came from: an answer at once.
+// that its sender writes to: what is decided by is copied first, and that copy is passed on. `now` is in ns; an
+// earlier one than was said before is taken for that. A `send` may call this, for another port than the frame came
+// from: an answer at once.
 void switch_receive(struct switch_device *device, int port, const struct network_header *header,
                     const struct iovec *parts, unsigned count, u64 now);
 
