@@ -493,17 +493,29 @@ static char *words_line(int count, const char *const *words, struct argument *ar
     return line;
 }
 
-int session_run_words(struct session *session, int count, const char *const *words)
+// `a, b` is a list of two to who types it, though the shell made two words of it: those are one again. The caller frees
+// what is returned, and each word of it.
+static char **words_join(int *count, const char *const *words)
 {
-    session_begin(session);
-    if (count < 1)
-        return 0;
-    for (int i = 0; i < count; i++)
-        if (words[i][syntax_utf8_length(words[i])]) {
-            const struct syntax_error error = {.id = "InvalidEncoding", .text = "A word is not UTF-8.", .end = 1};
-            session_syntax_error(session, NULL, "", &error);
-            return 1;
+    char **joined = value_allocate((size_t)*count * sizeof *joined);
+    int made = 0;
+    for (int i = 0; i < *count; i++) {
+        const char *before = made ? joined[made - 1] : "";
+        const size_t length = strlen(before);
+        if (length > 1 && before[length - 1] == ',' && !strchr(before, ' ') && !strchr(words[i], ' ')) {
+            char *longer = value_text("%s%s", before, words[i]);
+            free(joined[made - 1]);
+            joined[made - 1] = longer;
+        } else {
+            joined[made++] = value_text_copy(words[i]);
         }
+    }
+    *count = made;
+    return joined;
+}
+
+static void session_words(struct session *session, int count, const char *const *words)
+{
     struct argument *arguments = value_allocate((size_t)count * sizeof *arguments);
     char **rooms = value_allocate((size_t)count * sizeof *rooms);
     for (int i = 1; i < count; i++)
@@ -522,6 +534,24 @@ int session_run_words(struct session *session, int count, const char *const *wor
     free(line);
     free(arguments);
     free(rooms);
+}
+
+int session_run_words(struct session *session, int count, const char *const *words)
+{
+    session_begin(session);
+    if (count < 1)
+        return 0;
+    for (int i = 0; i < count; i++)
+        if (words[i][syntax_utf8_length(words[i])]) {
+            const struct syntax_error error = {.id = "InvalidEncoding", .text = "A word is not UTF-8.", .end = 1};
+            session_syntax_error(session, NULL, "", &error);
+            return 1;
+        }
+    char **joined = words_join(&count, words);
+    session_words(session, count, (const char *const *)joined);
+    for (int i = 0; i < count; i++)
+        free(joined[i]);
+    free(joined);
     return session_status(session);
 }
 

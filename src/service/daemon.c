@@ -308,8 +308,9 @@ static int serve(struct daemon *daemon)
     return STATUS_OK;
 }
 
-// A service that is not there has nothing running that it could stop: it would have been started with the host.
-static int stop_vms(const struct daemon *daemon)
+// Whether a service that listens carried it out. systemd's socket takes the connection also while the host goes down,
+// and closes it then.
+static bool stop_vms_asked(const struct daemon *daemon)
 {
     static const char request[] = "POST /v1/host/stop HTTP/1.1\r\nHost: nidus\r\nConnection: close\r\n"
                                   "Content-Length: 2\r\n\r\n{}";
@@ -318,21 +319,33 @@ static int stop_vms(const struct daemon *daemon)
     size_t filled = 0;
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%.107s", daemon->socket);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-        fprintf(stderr, "nidus: daemon: no service answers at '%s': %s\n", daemon->socket, strerror(errno));
-        return STATUS_FAILED;
-    }
-    ssize_t got = send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
+    ssize_t got = fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0
+                      ? -1 : send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
     while (got > 0 && filled < sizeof answer - 1) {
         got = recv(fd, answer + filled, sizeof answer - 1 - filled, 0);
         filled += got > 0 ? (size_t)got : 0;
     }
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     answer[filled] = 0;
-    if (strstr(answer, "{\"end\":"))
+    return strstr(answer, "{\"end\":");
+}
+
+// Virtual machines run on without a service, which may have been ended long before the host: then this process is it.
+static int stop_vms(const struct daemon *daemon)
+{
+    struct error error;
+    const struct service_config config = {.state = daemon->state, .runtime = daemon->runtime, .worker = daemon->worker};
+    if (stop_vms_asked(daemon) || access(daemon->state, F_OK) < 0)
         return STATUS_OK;
-    fputs("nidus: daemon: the service ended before it was done\n", stderr);
-    return STATUS_FAILED;
+    struct service *service = service_open(&config, &error);
+    if (!service) {
+        fprintf(stderr, "nidus: daemon: no service answers at '%s', and this one cannot be it: %s\n", daemon->socket,
+                error.text);
+        return STATUS_FAILED;
+    }
+    service_stop_vms(service);
+    return STATUS_OK;
 }
 
 static int options(struct daemon *daemon, int argc, char **argv)

@@ -283,6 +283,10 @@ static void words_bind_as_arguments(void **state)
     assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(memory), memory), 0);
     assert_string_equal(fake.requests, "Set-VMMemory StartupBytes=2147483648 VMName=a b\n");
     fake_clear(&fake);
+    const char *const spaced[] = {"Set-VMMemory", "a,", "b,", "c", "-StartupBytes", "2GB"};
+    assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(spaced), spaced), 0);
+    assert_string_equal(fake.requests, "Set-VMMemory StartupBytes=2147483648 VMName=a b c\n");
+    fake_clear(&fake);
     const char *const wrong[] = {"Set-VMMemory", "my lab", "-Bogus", "1"};
     assert_int_equal(session_run_words(fake.session, ARRAY_SIZE(wrong), wrong), 1);
     assert_non_null(strstr(fake.errors, "1:23+6"));
