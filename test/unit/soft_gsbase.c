@@ -155,11 +155,17 @@ static void forget(int number, siginfo_t *info, void *context)
     syscall(SYS_arch_prctl, ARCH_SET_GS, self->cpu->gs_trap);
 }
 
+// On a busy host all rounds may be over before a signal came at the right moment: then some more.
+static bool processor_goes_on(const struct processor *p)
+{
+    return p->rounds < p->wanted || (vm->gsbase == GSBASE_TRAP && !forgotten && p->rounds < 100 * p->wanted);
+}
+
 static void *processor_thread(void *argument)
 {
     struct processor *p = self = argument;
     p->started = true;
-    while (p->rounds < p->wanted) {
+    while (processor_goes_on(p)) {
         if (engine_soft.vcpu_ioctl(p->vcpu, KVM_RUN, NULL))
             break;
         p->last_exit = p->cpu->run->exit_reason;
@@ -203,7 +209,7 @@ static void run_all(enum gsbase_way way, unsigned rounds)
         pthread_join(processors[i].thread, NULL);
         assert_int_equal(processors[i].last_exit, KVM_EXIT_IO);
         assert_int_equal(processors[i].last_port, GOOD_PORT);
-        assert_int_equal(processors[i].rounds, rounds);
+        assert_true(processors[i].rounds >= rounds);
     }
 }
 
