@@ -29,7 +29,7 @@ struct job {
     pthread_mutex_t lock; // all below
     pthread_cond_t ended;
     unsigned owners;
-    bool running, failed;
+    bool running, failed, stopped;
     struct piece *pieces;
     size_t count;
 };
@@ -49,7 +49,7 @@ static void piece_free(struct piece *piece)
 static void job_add(struct job *job, const struct piece *piece)
 {
     pthread_mutex_lock(&job->lock);
-    const bool room = job->count < JOB_PIECES;
+    const bool room = job->count < JOB_PIECES && !job->stopped; // that it was stopped is no news
     if (room) {
         job->pieces = value_reallocate(job->pieces, (job->count + 1) * sizeof *piece);
         job->pieces[job->count++] = *piece;
@@ -123,7 +123,7 @@ void job_done(struct job *job)
 static void job_show(struct job *job)
 {
     static const char *const names[] = {[JOB_RUNNING] = "Running", [JOB_COMPLETED] = "Completed",
-                                        [JOB_FAILED] = "Failed"};
+                                        [JOB_FAILED] = "Failed", [JOB_STOPPED] = "Stopped"};
     pthread_mutex_lock(&job->lock);
     const bool more = job->count;
     pthread_mutex_unlock(&job->lock);
@@ -189,9 +189,27 @@ s64 job_id(const struct job *job) { return job->id; }
 enum job_state job_state(struct job *job)
 {
     pthread_mutex_lock(&job->lock);
-    const enum job_state state = job->running ? JOB_RUNNING : job->failed ? JOB_FAILED : JOB_COMPLETED;
+    const enum job_state state = job->running   ? JOB_RUNNING
+                                 : job->stopped ? JOB_STOPPED
+                                 : job->failed  ? JOB_FAILED
+                                                : JOB_COMPLETED;
     pthread_mutex_unlock(&job->lock);
     return state;
+}
+
+void job_stop(struct job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    job->stopped |= job->running;
+    pthread_mutex_unlock(&job->lock);
+}
+
+bool job_stopped(struct job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    const bool stopped = job->stopped;
+    pthread_mutex_unlock(&job->lock);
+    return stopped;
 }
 
 void job_remove(struct session *session, struct job *job)

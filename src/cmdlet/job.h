@@ -13,9 +13,10 @@ struct session;
 const struct request *job_request(const struct job *job);
 void job_reply(struct job *job, struct reply *reply);
 void job_done(struct job *job);
+bool job_stopped(struct job *job); // nobody wants its end any more: let it go
 
 // --- The session's side
-enum job_state { JOB_RUNNING, JOB_COMPLETED, JOB_FAILED };
+enum job_state { JOB_RUNNING, JOB_COMPLETED, JOB_FAILED, JOB_STOPPED };
 
 // Copies the request and starts it. NULL: nobody carries jobs out here, or no thread could be had.
 struct job *job_start(struct session *session, const struct request *request);
@@ -33,5 +34,8 @@ struct job_sink {
     void (*error)(void *context, const struct cmdlet_error *error);
 };
 void job_receive(struct job *job, bool keep, const struct job_sink *sink);
+// Asks the other thread to let go; job_wait waits until it has. The service gives up what only waits, such as a
+// guest's shutdown; what it has begun it ends. Nothing that ended already is changed.
+void job_stop(struct job *job);
 void job_remove(struct session *session, struct job *job); // one that runs goes on, and nobody hears of it
 void jobs_show(struct session *session);                   // objects that scripts hold say how things are now

@@ -1,4 +1,5 @@
 // See session_room.h. Properties that values have by nature, the few methods that scripts call, and indexing.
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,11 @@ static struct value *datetime_member(s64 ticks, const char *name)
         return value_datetime(ticks - rest);
     if (!value_name_compare(name, "TimeOfDay"))
         return value_timespan(rest);
+    if (!value_name_compare(name, "DayOfWeek")) { // 1970 began on a Thursday
+        static const char *const names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                            "Thursday", "Friday", "Saturday"};
+        return value_string(names[((days + 4) % 7 + 7) % 7]);
+    }
     return timespan_member(rest, name);
 }
 
@@ -299,6 +305,28 @@ static struct value *pad(const struct call *call, bool left)
 static struct value *call_pad_left(const struct call *call) { return pad(call, true); }
 static struct value *call_pad_right(const struct call *call) { return pad(call, false); }
 
+// .NET's DateTime goes from the year 1 to 9999.
+static struct value *later(const struct call *call, s64 unit)
+{
+    const s64 least = -62135596800ll * VALUE_TICKS_SECOND, most = 253402300800ll * VALUE_TICKS_SECOND;
+    const struct value *count = call->count ? call->arguments[0] : NULL;
+    const double ticks = !count                     ? NAN
+                         : count->kind == VALUE_INT  ? (double)count->integer * (double)unit
+                         : count->kind == VALUE_REAL ? count->real * (double)unit
+                                                     : NAN;
+    s64 result;
+    if (!(fabs(ticks) < (double)(most - least)) ||
+        __builtin_add_overflow(call->target->integer, (s64)ticks, &result) || result < least || result >= most)
+        return session_fail(call->session, call->node, "ArgumentOutOfRangeException",
+                            "It takes a number that leads to a date of the years 1 to 9999.");
+    return value_datetime(result);
+}
+
+static struct value *call_add_seconds(const struct call *call) { return later(call, VALUE_TICKS_SECOND); }
+static struct value *call_add_minutes(const struct call *call) { return later(call, 60ll * VALUE_TICKS_SECOND); }
+static struct value *call_add_hours(const struct call *call) { return later(call, 3600ll * VALUE_TICKS_SECOND); }
+static struct value *call_add_days(const struct call *call) { return later(call, 86400ll * VALUE_TICKS_SECOND); }
+
 static struct value *call_contains_key(const struct call *call)
 {
     return value_bool(value_get(call->target, call_text(call, 0)) != NULL);
@@ -320,7 +348,7 @@ static struct value *call_get_type(const struct call *call)
     return type;
 }
 
-enum { ON_TEXT = 1, ON_ARRAY = 2, ON_MAP = 4, ON_ALL = 8 };
+enum { ON_TEXT = 1, ON_ARRAY = 2, ON_MAP = 4, ON_ALL = 8, ON_DATE = 16 };
 
 static const struct {
     const char *name;
@@ -336,12 +364,16 @@ static const struct {
     {"IndexOf", ON_TEXT, call_index_of},   {"Substring", ON_TEXT, call_substring}, {"PadLeft", ON_TEXT, call_pad_left},
     {"PadRight", ON_TEXT, call_pad_right}, {"ContainsKey", ON_MAP, call_contains_key},
     {"Contains", ON_MAP, call_contains_key},
+    {"AddSeconds", ON_DATE, call_add_seconds}, {"AddMinutes", ON_DATE, call_add_minutes},
+    {"AddHours", ON_DATE, call_add_hours}, {"AddDays", ON_DATE, call_add_days},
 };
 
 static unsigned kind_of(const struct value *target)
 {
     if (target->kind == VALUE_STRING)
         return ON_TEXT;
+    if (target->kind == VALUE_DATETIME)
+        return ON_DATE;
     return target->kind == VALUE_ARRAY ? ON_ARRAY : target->kind == VALUE_MAP ? ON_MAP : 0;
 }
 

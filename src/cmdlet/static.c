@@ -52,7 +52,7 @@ static struct value *int_least(const struct static_call *call) { (void)call; ret
 static struct value *long_most(const struct static_call *call) { (void)call; return value_int(INT64_MAX); }
 static struct value *long_least(const struct static_call *call) { (void)call; return value_int(INT64_MIN); }
 
-static struct value *int_parse(const struct static_call *call)
+static struct value *type_parse(const struct static_call *call)
 {
     return operate_cast(call->session, call->node, call->type, call->arguments[0]);
 }
@@ -128,6 +128,13 @@ static struct value *date_now(const struct static_call *call)
     return value_datetime(config->now ? config->now(config->context) : 0);
 }
 
+static struct value *date_today(const struct static_call *call)
+{
+    const struct session_config *config = &call->session->config;
+    const s64 now = config->now ? config->now(config->context) : 0, day = 24ll * 60 * 60 * VALUE_TICKS_SECOND;
+    return value_datetime(now - (now % day + day) % day);
+}
+
 static struct value *environment_line(const struct static_call *call) { (void)call; return value_string("\n"); }
 
 static struct value *environment_get(const struct static_call *call)
@@ -172,9 +179,9 @@ static const struct {
     {"long", "MinValue", -1, -1, long_least},
     {"int64", "MaxValue", -1, -1, long_most},
     {"int64", "MinValue", -1, -1, long_least},
-    {"int", "Parse", 1, 1, int_parse},
-    {"long", "Parse", 1, 1, int_parse},
-    {"double", "Parse", 1, 1, int_parse},
+    {"int", "Parse", 1, 1, type_parse},
+    {"long", "Parse", 1, 1, type_parse},
+    {"double", "Parse", 1, 1, type_parse},
     {"math", "PI", -1, -1, math_pi},
     {"math", "E", -1, -1, math_e},
     {"math", "Abs", 1, 1, math_abs},
@@ -194,6 +201,9 @@ static const struct {
     {"guid", "Empty", -1, -1, guid_empty},
     {"datetime", "Now", -1, -1, date_now},
     {"datetime", "UtcNow", -1, -1, date_now},
+    {"datetime", "Today", -1, -1, date_today},
+    {"datetime", "Parse", 1, 1, type_parse},
+    {"timespan", "Parse", 1, 1, type_parse},
     {"environment", "NewLine", -1, -1, environment_line},
     {"environment", "GetEnvironmentVariable", 1, 1, environment_get},
     {"io.path", "Combine", 2, 2, path_combine},

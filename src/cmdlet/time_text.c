@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "cmdlet/json.h"
@@ -90,22 +91,42 @@ char *json_datetime_text(s64 ticks)
     return rest ? value_text("%s.%07dZ", text, (int)rest) : value_text("%sZ", text);
 }
 
+// 15:04, 15:04:05.25, 3:04 PM.
+static const char *read_clock(const char *text, struct tm *parts, u64 *fraction)
+{
+    const char *rest = strptime(text, "%H:%M", parts);
+    const char *seconds = rest && *rest == ':' ? strptime(rest, ":%S", parts) : rest;
+    if (!seconds || !read_fraction(&seconds, fraction))
+        return NULL;
+    rest = seconds + (*seconds == ' ');
+    const bool before = !strncasecmp(rest, "AM", 2), after = !strncasecmp(rest, "PM", 2);
+    if (!before && !after)
+        return seconds;
+    if (parts->tm_hour < 1 || parts->tm_hour > 12)
+        return NULL;
+    parts->tm_hour = parts->tm_hour % 12 + (after ? 12 : 0);
+    return rest + 2;
+}
+
+// As ISO 8601 has it, or the way PowerShell reads it in every country: the month before the day.
 bool json_datetime_parse(const char *text, s64 *ticks)
 {
     struct tm parts = {0};
+    u64 fraction = 0;
     const char *rest = strptime(text, "%Y-%m-%d", &parts);
     if (!rest)
+        rest = strptime(text, "%m/%d/%Y", &parts);
+    if (rest && (*rest == 'T' || *rest == ' '))
+        rest = read_clock(rest + 1, &parts, &fraction);
+    if (!rest)
         return false;
-    u64 fraction = 0;
-    if (*rest == 'T' || *rest == ' ') {
-        rest = strptime(rest + 1, "%H:%M:%S", &parts);
-        if (!rest || !read_fraction(&rest, &fraction))
-            return false;
-    }
     if (*rest == 'Z')
         rest++;
-    if (*rest)
+    struct tm written = parts; // timegm makes March of the 31st of February
+    const time_t seconds = timegm(&parts);
+    if (*rest || parts.tm_year < 1 - 1900 || parts.tm_year > 9999 - 1900 || parts.tm_mon != written.tm_mon ||
+        parts.tm_mday != written.tm_mday || parts.tm_sec != written.tm_sec)
         return false;
-    *ticks = (s64)timegm(&parts) * VALUE_TICKS_SECOND + (s64)fraction;
+    *ticks = (s64)seconds * VALUE_TICKS_SECOND + (s64)fraction;
     return true;
 }

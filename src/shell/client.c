@@ -20,7 +20,7 @@
 #include "cmdlet/json.h"
 #include "shell/remote.h"
 
-enum { CLIENT_LINE = 16 << 20, CLIENT_BUFFER = 64 << 10, START_MS = 20000 };
+enum { CLIENT_LINE = 16 << 20, CLIENT_BUFFER = 64 << 10, START_MS = 20000, LOOK_MS = 100 };
 
 struct client {
     char socket[PLACE_BYTES];
@@ -28,6 +28,8 @@ struct client {
     struct remote *remote;       // TLS on `fd`, or NULL
     volatile sig_atomic_t fd; // -1: not connected
     volatile sig_atomic_t cancelled;
+    bool (*stopped)(void *context); // may be NULL
+    void *stopped_context;
     char buffer[CLIENT_BUFFER];
     size_t at, filled;
 };
@@ -65,6 +67,12 @@ void client_cancel(struct client *client)
     client->cancelled = 1;
     if (client->fd >= 0)
         shutdown(client->fd, SHUT_RDWR);
+}
+
+void client_stop_when(struct client *client, bool (*stopped)(void *context), void *context)
+{
+    client->stopped = stopped;
+    client->stopped_context = context;
 }
 
 // --- Finding the service ---------------------------------------------------------------------------------------------
@@ -198,10 +206,21 @@ static int client_send(struct client *client, const char *method, const char *pa
     return left ? error_set(error, "the service hung up: %s", strerror(errno)) : 0;
 }
 
+// Waits until there is something to read. TLS keeps nothing back: the buffer has room for its longest record.
+static void client_wait(struct client *client)
+{
+    struct pollfd wait = {.fd = client->fd, .events = POLLIN};
+    while (client->stopped && !client->cancelled && client->fd >= 0 && poll(&wait, 1, LOOK_MS) <= 0)
+        client->cancelled = client->stopped(client->stopped_context);
+}
+
 // The next byte; -1: there is none any more.
 static int client_byte(struct client *client)
 {
     while (client->at == client->filled) {
+        client_wait(client);
+        if (client->stopped && client->cancelled)
+            return -1;
         const ssize_t got = client->fd < 0   ? 0
                             : client->remote ? remote_receive(client->remote, client->buffer, sizeof client->buffer)
                                              : recv(client->fd, client->buffer, sizeof client->buffer, 0);

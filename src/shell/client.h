@@ -18,6 +18,8 @@ void client_destroy(struct client *client);
 void client_invoke(struct client *client, const struct request *request, const struct reply *reply, bool start);
 // Ends the client_invoke that is under way in another thread, or that a signal handler interrupts.
 void client_cancel(struct client *client);
+// Asks `stopped` now and then, in client_invoke's thread, and ends as if cancelled when it says so.
+void client_stop_when(struct client *client, bool (*stopped)(void *context), void *context);
 
 // What the service happens to do, a line of JSON each, until `heard` returns false. -1 with the reason.
 int client_listen(struct client *client, bool (*heard)(void *context, const char *line), void *context,

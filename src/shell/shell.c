@@ -159,12 +159,15 @@ struct beside {
     struct job *job;
 };
 
+static bool beside_stopped(void *job) { return job_stopped(job); }
+
 static void *beside_thread(void *context)
 {
     struct beside *beside = context;
     struct client *client = client_create(beside->server);
     struct reply reply;
     job_reply(beside->job, &reply);
+    client_stop_when(client, beside_stopped, beside->job);
     client_invoke(client, job_request(beside->job), &reply, true);
     client_destroy(client);
     job_done(beside->job);

@@ -323,6 +323,11 @@ static void types_have_members(void **state)
         {"[math]::Round(4GB / 3, 1) / 2 + 1", "715827883.65\n"},
         {"[string]::IsNullOrEmpty(''); [string]::IsNullOrWhiteSpace(\" a \"); [string]::Join('-', (1, 2)); "
          "\"<$([string]::Empty)>\"", "True\nFalse\n1-2\n<>\n"},
+        {"([datetime]'2000-02-28').AddDays(1.5); [datetime]::Parse('1/2/2000').DayOfWeek; "
+         "[datetime]::Today -le (Get-Date)",
+         "2000-02-29T12:00:00Z\nSunday\nTrue\n"},
+        {"Import-Module Hyper-V, NetNat -Force; 'Hyper-V' | Import-Module; "
+         "try { Import-Module None -ErrorAction Stop } catch { $_.FullyQualifiedErrorId -like 'Modules_ModuleNotFound*' }", "True\n"},
         {"[datetime]::Now.Year; [IO.Path]::Combine('/a', 'b'); [System.IO.Path]::GetFileName('/a/b.vhdx')",
          "2000\n/a/b\nb.vhdx\n"},
         {"[int]::Parse('5') + 1; [Environment]::GetEnvironmentVariable('HOME')", "6\n/home/me\n"},
@@ -439,6 +444,17 @@ static void jobs_go_on_beside(void **state)
     assert_int_equal(session_run(fake.session, NULL, "$j.State; Wait-Job 7"), 1);
     assert_string_equal(fake.output, "Completed\n");
     assert_non_null(strstr(fake.errors, "cannot find a job with the id 7"));
+    fake_clear(&fake);
+    assert_int_equal(session_run(fake.session, NULL, "$k = Start-VM endless -AsJob; $l = Start-VM lab -AsJob; "
+                                                     "($l | Stop-Job -PassThru).State; $k.State"), 0);
+    assert_string_equal(fake.output, "Completed\nRunning\n");
+    assert_false(job_stopped(fake.endless));
+    job_stop(fake.endless);
+    assert_true(job_stopped(fake.endless));
+    job_done(fake.endless);
+    fake_clear(&fake);
+    assert_int_equal(session_run(fake.session, NULL, "$k.State; $k, $l | Remove-Job"), 0);
+    assert_string_equal(fake.output, "Stopped\n");
     fake_clear(&fake);
     assert_int_equal(session_run(fake.session, NULL, "Start-VM bad -AsJob | Out-Null; Start-VM lab -AsJob -WhatIf"), 0);
     assert_int_equal(session_finish(fake.session), 1); // what nobody received is told at the end

@@ -115,7 +115,19 @@ static void timespans(void **state)
     char *text = json_datetime_text(ticks);
     assert_string_equal(text, "2026-02-03T04:05:06.2500000Z");
     free(text);
-    assert_false(json_datetime_parse("yesterday", &ticks));
+    static const char *const same[] = {"2026-02-03 16:05", "2026-02-03T16:05Z", "2/3/2026 4:05 PM",
+                                       "02/03/2026 16:05:00"};
+    for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+        assert_true(json_datetime_parse(same[i], &ticks));
+        text = json_datetime_text(ticks);
+        assert_string_equal(text, "2026-02-03T16:05:00Z");
+        free(text);
+    }
+    static const char *const none[] = {"yesterday", "2026-02-31", "2025-02-29", "31/12/2026", "2026-02-03 24:00",
+                                       "2/3/2026 13:05 PM", "2/3/2026 0:05 AM", "2026-02-03T", "2026-02-03 1",
+                                       "0000-01-01"};
+    for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+        assert_false(json_datetime_parse(none[i], &ticks));
 }
 
 static void json_comes_back(void **state)

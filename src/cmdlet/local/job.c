@@ -1,4 +1,4 @@
-// Get-Job, Wait-Job, Receive-Job, Remove-Job: looking after what goes on in the background (job.h).
+// Get-Job, Wait-Job, Receive-Job, Stop-Job, Remove-Job: looking after what goes on in the background (job.h).
 #include "cmdlet/job.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "cmdlet/local/local.h"
 #include "cmdlet/session_room.h"
 
-enum { JOBS = 4096 };
+enum { JOBS = 4096, STOP_MS = 10000 };
 
 // The job of an object, an id or a name; NULL: none.
 static bool job_is(struct job *job, const struct value *wanted)
@@ -107,6 +107,21 @@ static void receive_process(struct stage *stage, struct value *input)
     free(found);
 }
 
+static void stop_process(struct stage *stage, struct value *input)
+{
+    (void)input;
+    struct job **found = value_allocate(JOBS * sizeof *found);
+    const unsigned count = jobs_meant(stage, false, found);
+    for (unsigned i = 0; i < count; i++)
+        job_stop(found[i]);
+    for (unsigned i = 0; i < count && session_step(stage_session(stage)); i++) {
+        job_wait(stage_session(stage), found[i], STOP_MS);
+        if (stage_switch(stage, "PassThru"))
+            stage_put(stage, value_ref(job_object(found[i])));
+    }
+    free(found);
+}
+
 static void remove_process(struct stage *stage, struct value *input)
 {
     (void)input;
@@ -126,6 +141,7 @@ const struct local_cmdlet local_job[] = {
     {.name = "Get-Job", .process = get_process},
     {.name = "Wait-Job", .process = wait_process},
     {.name = "Receive-Job", .process = receive_process},
+    {.name = "Stop-Job", .process = stop_process},
     {.name = "Remove-Job", .process = remove_process},
     {0},
 };

@@ -33,6 +33,12 @@ static const struct parameter receive_parameters[] = {
     {0},
 };
 
+static const struct parameter stop_parameters[] = {
+    JOB_SELECTORS,
+    {.name = "PassThru", .type = PARAMETER_SWITCH, .help = "Puts out the jobs."},
+    {0},
+};
+
 static const struct parameter remove_parameters[] = {
     JOB_SELECTORS,
     {.name = "Force", .type = PARAMETER_SWITCH, .help = "Removes a job that still runs; what it does goes on."},
@@ -54,6 +60,11 @@ static const struct cmdlet cmdlets[] = {
      .synopsis = "Gets what jobs have put out, errors included.",
      .examples = {{"Start-VM lab -AsJob -Passthru | Receive-Job -Wait -AutoRemoveJob",
                    "Is the same as Start-VM lab -Passthru."}}},
+    {.name = "Stop-Job", .aliases = "spjb", CORE, .parameters = stop_parameters, .sets = {"Job", "Id", "Name"},
+     .output = "Job", .synopsis = "Stops jobs.",
+     .description = "The service gives up what only waits, such as Stop-VM for a guest's shutdown. What it has begun "
+                    "it ends, and nobody hears of it.",
+     .examples = {{"Get-Job | Stop-Job -PassThru", "Stops all, and shows them."}}},
     {.name = "Remove-Job", .aliases = "rjb", CORE, .parameters = remove_parameters, .sets = {"Job", "Id", "Name"},
      .synopsis = "Forgets jobs.", .examples = {{"Get-Job | Remove-Job", "Forgets all that have ended."}}},
     {0},

@@ -7,8 +7,8 @@ static const struct parameter set_parameters[] = {
     SELECTOR_PART("VMProcessor", PARAMETER_SET_3),
     {.name = "ExposeVirtualizationExtensions",
      .type = PARAMETER_BOOL,
-     .help = "Whether the VM's processors have VT-x or AMD-V, so that a hypervisor can run in it. The VM must be off. "
-             "VT-x needs configuration version 8.0, AMD-V 10.0."},
+     .help = "Whether the VM's processors have VT-x, so that a hypervisor can run in it: on an AMD host whose KVM runs "
+             "the VM, AMD-V. The VM must be off. VT-x needs configuration version 8.0, AMD-V 10.0."},
     {.name = "Count", .type = PARAMETER_INT, .least = 1, .most = 64, .help = "How many virtual processors the VM has."},
     {.name = "CompatibilityForMigrationEnabled",
      .type = PARAMETER_BOOL,
@@ -58,8 +58,8 @@ static const struct parameter set_parameters[] = {
      .type = PARAMETER_ENUM,
      .values = "Host Intel AMD",
      .flags = PARAMETER_NIDUS,
-     .help = "Whose processor the VM sees, and so which extension a hypervisor in it finds: Intel has VT-x, AMD has "
-             "AMD-V, whatever the host is."},
+     .help = "Whose processor the VM sees, and so which extension a hypervisor in it finds. nidus's own CPU is Intel's "
+             "and has VT-x; AMD, with AMD-V, needs a host of AMD's whose KVM runs the VM."},
     {.name = "Engine",
      .type = PARAMETER_ENUM,
      .values = "Auto Soft KVM",

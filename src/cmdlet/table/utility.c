@@ -14,6 +14,13 @@
 
 #define COMPARISON(option, says) {.name = option, .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .help = says}
 
+static const struct parameter module_parameters[] = {
+    {.name = "Name", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED,
+     .position = 1, .help = "The modules: Hyper-V, NetNat, ..."},
+    {.name = "Force", .type = PARAMETER_SWITCH, .help = "As it is without."},
+    {0},
+};
+
 static const struct parameter where_parameters[] = {
     {.name = "FilterScript", .type = PARAMETER_BLOCK, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_1,
      .position = 1,
@@ -319,6 +326,11 @@ static const struct cmdlet cmdlets[] = {
     {.name = "Set-Variable", .aliases = "sv set", UTILITY, .parameters = set_variable_parameters,
      .synopsis = "Sets a variable.",
      .examples = {{"Set-Variable memory 2GB", "Is the same as $memory = 2GB."}}},
+    {.name = "Import-Module", .aliases = "ipmo", CORE, .parameters = module_parameters,
+     .synopsis = "Does nothing for the modules whose cmdlets nidus has, which are there without it.",
+     .description = "So that scripts that begin with it run as they stand. A module that nidus knows no cmdlet of is "
+                    "an error.",
+     .examples = {{"Import-Module Hyper-V", "Succeeds: Hyper-V's cmdlets are there already."}}},
     {.name = "Get-Date", UTILITY, .parameters = date_parameters, .synopsis = "Tells the time.",
      .examples = {{"Get-Date -Format yyyy-MM-dd", "Shows today's date."}}},
     {.name = "Get-Member", .aliases = "gm", UTILITY, .parameters = null_parameters, .output = "MemberDefinition",

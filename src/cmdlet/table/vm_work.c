@@ -26,6 +26,7 @@ static const struct parameter wait_parameters[] = {
      .least = 1,
      .most = 3600,
      .help = "Seconds between two looks; a fifth of one if not given."},
+    PARAMETER_AS_JOB,
     PARAMETER_PASSTHRU,
     {0},
 };
