@@ -90,7 +90,7 @@ struct block {
 };
 
 enum { CODE_BYTES = 128 << 20, CODE_BLOCKS = 1 << 20, CODE_INSNS = 1 << 20, CODE_EXITS = 1 << 21, CODE_SITES = 1 << 23,
-       CODE_HASH_BITS = 16 };
+       CODE_HASH_BITS = 18 };
 
 // The pieces of code that every block shares (glue.c): executable addresses.
 struct glue {

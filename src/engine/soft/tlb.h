@@ -53,11 +53,11 @@ struct tlb_jump {
 };
 
 // Two ways a set: a loop over a few hundred targets would always have some pairs that drive each other out of a
-// direct-mapped cache. Blocks begin anywhere, functions at multiples of 16 and often at the same place in their
-// pages: the set's index folds the page number's low bits into the offset, and no more of them than leaves few places
-// to look for a block of unknown page.
-enum { TLB_JUMP_WAYS = 2, TLB_JUMP_SETS = 1 << 12, TLB_JUMPS = TLB_JUMP_SETS * TLB_JUMP_WAYS, TLB_JUMP_SHIFT = 3,
-       TLB_JUMP_FOLD = 0xe00, TLB_JUMP_LOG = 256 };
+// direct-mapped cache. Blocks begin anywhere, functions at multiples of 16: the set's index folds the page number's low
+// bits into the offset's low ones, which functions leave alone, and no more of them than leaves few places, and those
+// side by side, to look for a block of unknown page.
+enum { TLB_JUMP_WAYS = 2, TLB_JUMP_SETS = 1 << 12, TLB_JUMPS = TLB_JUMP_SETS * TLB_JUMP_WAYS, TLB_JUMP_SHIFT = 12,
+       TLB_JUMP_FOLD = 0xf, TLB_JUMP_LOG = 256 };
 enum { TLB_MIN_BITS = 8, TLB_MAX_BITS = 16 };                // entries; grows with the miss rate
 
 // Everything a cached translation depends on, beside guest memory.
