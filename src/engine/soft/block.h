@@ -64,7 +64,7 @@ struct block_exit {
 
 // Where a host instruction came from: for faults taken on the host, which happen between sites.
 struct block_site {
-    u32 host;     // offset from the block's first byte of host code
+    u32 host;     // offset from the block's first byte of host code, also of what is cold
     u16 position; // of the guest instruction, in its page
     u8 flags_live;// arithmetic flags are in EFLAGS
     u8 in_host;   // SITE_*
@@ -78,9 +78,10 @@ struct block {
     mode_word mode;
     u16 bytes;               // of guest code
     u16 exit_count;
-    u32 site_count, host_bytes;
+    u32 site_count, host_bytes, cold_bytes;
     bool dropped;
     u8 *host;                // executable address of the first byte
+    const u8 *cold;          // ... of what is rarely run, which stands elsewhere, above
     const u8 *entry_memory, *entry_live;
     struct block_exit *exit;
     struct block_site *site;
@@ -89,7 +90,9 @@ struct block {
     struct block_exit *incoming;
 };
 
-enum { CODE_BYTES = 128 << 20, CODE_BLOCKS = 1 << 20, CODE_INSNS = 1 << 20, CODE_EXITS = 1 << 21, CODE_SITES = 1 << 23,
+// What blocks rarely run (memory accesses that miss, exits before they are linked) is more than what they run, and
+// stands apart, so that the host's caches and TLB hold what is run.
+enum { CODE_BYTES = 128 << 20, CODE_HOT_BYTES = 72 << 20, CODE_BLOCKS = 1 << 20, CODE_INSNS = 1 << 20, CODE_EXITS = 1 << 21, CODE_SITES = 1 << 23,
        CODE_HASH_BITS = 18 };
 
 // The pieces of code that every block shares (glue.c): executable addresses.
@@ -110,6 +113,7 @@ struct glue {
 struct code_cache {
     pthread_mutex_t lock;
     struct emit emit;          // cursor; starts behind the glue
+    struct emit cold;          // the same for what is rarely run, from CODE_HOT_BYTES on
     u8 *writable;
     const u8 *executable;
     u8 *first;                 // writable: behind the glue
@@ -125,6 +129,12 @@ struct code_cache {
     u64 flushes;
     struct translation *translation; // the one being made, guarded by the lock
 };
+
+// Whether that executable address is in the block's code.
+static inline bool block_contains(const struct block *block, const u8 *host)
+{
+    return (u64)(host - block->host) < block->host_bytes || (u64)(host - block->cold) < block->cold_bytes;
+}
 
 int code_create(struct engine_vm *vm);
 void code_destroy(struct engine_vm *vm);

@@ -44,8 +44,10 @@ int code_create(struct engine_vm *vm)
     if (code->writable == MAP_FAILED || code->executable == MAP_FAILED || !code->block || !code->insn || !code->exit ||
         !code->site || !code->hash || !code->translation)
         return -ENOMEM;
-    code->emit = (struct emit){ .at = code->writable, .end = code->writable + CODE_BYTES,
-                                .to_executable = code->executable - code->writable };
+    u8 *cold = code->writable + CODE_HOT_BYTES;
+    s64 to_executable = code->executable - code->writable;
+    code->emit = (struct emit){ .at = code->writable, .end = cold, .to_executable = to_executable };
+    code->cold = (struct emit){ .at = cold, .end = code->writable + CODE_BYTES, .to_executable = to_executable };
     glue_emit(code);
     code->first = code->emit.at;
     return 0;
@@ -86,15 +88,18 @@ static struct block *block_lookup(struct code_cache *code, u64 gpa, mode_word mo
 
 struct block *code_block_at(struct code_cache *code, const u8 *host)
 {
+    bool cold = host - code->executable >= CODE_HOT_BYTES;
     u32 low = 0, high = code->block_count;
     while (low < high) {
         u32 middle = low + (high - low) / 2;
-        if (code->block[middle].host + code->block[middle].host_bytes <= host)
+        const struct block *block = &code->block[middle];
+        const u8 *end = cold ? block->cold + block->cold_bytes : block->host + block->host_bytes;
+        if (end <= host)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < code->block_count && code->block[low].host <= host ? &code->block[low] : NULL;
+    return low < code->block_count && block_contains(&code->block[low], host) ? &code->block[low] : NULL;
 }
 
 // Code pages and pages written through inline probes exclude each other. The page is announced as code first, then
@@ -229,13 +234,13 @@ static struct block *block_make(struct cpu *cpu, u64 linear, mode_word mode)
         fetch_locked(cpu, &fetch, linear);
         struct block *block = block_lookup(code, fetch.gpa, mode);
         if (!block || block->gpa2 != fetch.gpa2) {
-            bool room = code->emit.end - code->emit.at > CODE_RESERVE;
+            bool room = code->emit.end - code->emit.at > CODE_RESERVE && code->cold.end - code->cold.at > CODE_RESERVE;
             block = room ? translate_block(code, mode, linear, fetch.gpa, fetch.gpa2, fetch.bytes, fetch.available,
                                            fetch.crossing) : NULL;
             if (block) {
                 block_publish(code, block);
                 trace_blocks(cpu, "linear %#lx physical %#lx: %u bytes become %u at %p", linear, block->gpa,
-                             block->bytes, block->host_bytes, (void *)block->host);
+                             block->bytes, block->host_bytes + block->cold_bytes, (void *)block->host);
             }
         }
         pthread_mutex_unlock(&code->lock);
@@ -320,7 +325,7 @@ const u8 *code_find(struct cpu *cpu)
 // through the jump cache from now on instead of out to C.
 static void link_through_jumps(struct code_cache *code, struct block_exit *exit, bool code64)
 {
-    struct emit *e = &code->emit;
+    struct emit *e = &code->cold;
     if (e->end - e->at < CODE_RESERVE)
         return;
     const u8 *detour = emit_address(e);
@@ -465,7 +470,7 @@ static bool page_written(struct engine_vm *vm, struct cpu *cpu, struct ram_page 
         struct block *next = align_down(block->gpa, PAGE_BYTES) == frame ? block->page_next : block->page2_next;
         if (block_overlaps(block, gpa, bytes)) {
             const u8 *at = cpu ? (const u8 *)cpu->scratch[1] : NULL;
-            own |= at >= block->host && at < block->host + block->host_bytes;
+            own |= block_contains(block, at);
             block_drop(code, block);
             jumps_forget(vm, block);
         }
@@ -509,7 +514,8 @@ void code_flush(struct engine_vm *vm)
         atomic_store(&code->hash[i], NULL);
     code->block_count = code->insn_count = code->exit_count = code->site_count = 0;
     code->emit.at = code->first;
-    code->emit.full = false;
+    code->cold.at = code->writable + CODE_HOT_BYTES;
+    code->emit.full = code->cold.full = false;
     code->flushes++;
     for (unsigned i = 0; i < ENGINE_MAX_VCPUS; i++)
         if (vm->cpu[i])

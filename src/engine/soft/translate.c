@@ -445,6 +445,20 @@ static void emit_entries(struct translation *t)
     block->entry_live = t->flags == FLAGS_MEMORY ? first : body;
 }
 
+// What is rarely run, elsewhere.
+static void emit_cold(struct translation *t)
+{
+    bool full = t->e.full;
+    t->block->host_bytes = (u32)(emit_address(&t->e) - t->block->host);
+    t->hot = t->e.at;
+    t->e = t->code->cold;
+    t->e.full |= full;
+    t->block->cold = emit_address(&t->e);
+    probe_slow_paths(t);
+    flow_exits(t);
+    t->block->cold_bytes = (u32)(emit_address(&t->e) - t->block->cold);
+}
+
 static void emit_block(struct translation *t)
 {
     emit_entries(t);
@@ -471,8 +485,7 @@ static void emit_block(struct translation *t)
         copy_spill(t);
         flow_fallthrough(t, next);
     }
-    probe_slow_paths(t);
-    flow_exits(t);
+    emit_cold(t);
 }
 
 // Moves what the translation collected into the cache's arrays.
@@ -493,8 +506,8 @@ static bool block_finish(struct translation *t)
     block->site_count = t->site_count;
     memcpy(block->site, t->site, t->site_count * sizeof *t->site);
     code->site_count += t->site_count;
-    block->host_bytes = (u32)(emit_address(&t->e) - block->host);
-    code->emit.at = t->e.at;
+    code->emit.at = t->hot;
+    code->cold.at = t->e.at;
     code->block_count++;
     return true;
 }

@@ -43,7 +43,7 @@ struct span {
 
 struct translation;
 
-// A memory access that leaves the hot path, to be emitted behind the block.
+// A memory access that leaves the hot path, to be emitted with what is rarely run.
 struct slow_path {
     u8 *from;           // rel32 of the jump that leads here
     const u8 *resume;   // executable: continues with the host address in R14
@@ -56,7 +56,8 @@ struct slow_path {
 };
 
 struct translation {
-    struct emit e;
+    struct emit e;          // where it is being made: first what is run, then what is rarely run
+    u8 *hot;                // where the first ended
     struct code_cache *code;
     struct block *block;
     mode_word mode;
@@ -115,7 +116,7 @@ void probe_emit(struct translation *t, struct decoded *d, unsigned size, unsigne
 void probe_compare(struct translation *t, unsigned size, enum access tag); // its parts: then JA misses,
 void probe_translate(struct translation *t);                               // and this finishes
 struct slow_path *probe_last(struct translation *t);
-void probe_slow_paths(struct translation *t); // behind the block
+void probe_slow_paths(struct translation *t); // the block is made otherwise
 void flags_to_memory(struct translation *t);
 void flags_to_live(struct translation *t, unsigned scratch);
 
@@ -158,4 +159,4 @@ void flow_fallthrough(struct translation *t, unsigned position);
 void flow_system(struct translation *t, struct decoded *d);
 void flow_call(struct translation *t, struct decoded *d, u32 insn_id);
 void flow_leave(struct translation *t, struct decoded *d, enum exit_kind kind, u32 argument);
-void flow_exits(struct translation *t); // stubs of unlinked exits, behind the block
+void flow_exits(struct translation *t); // stubs of unlinked exits; the block is made otherwise
