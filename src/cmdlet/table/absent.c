@@ -23,7 +23,6 @@ static const struct cmdlet cmdlets[] = {
     ABSENT("Add-VMSwitchExtensionSwitchFeature"),
     ABSENT("Add-VMSwitchTeamMember"),
     ABSENT("Checkpoint-VM"),
-    ABSENT("Compare-VM"),
     ABSENT("Complete-VMFailover"),
     ABSENT("Connect-VMSan"),
     ABSENT("Copy-VMFile"),

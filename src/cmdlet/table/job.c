@@ -74,7 +74,7 @@ static const struct property job_properties[] = {
     {"Id", PROPERTY_INT, NULL, "its number"},
     {"Name", PROPERTY_STRING, NULL, "its name"},
     {"PSJobTypeName", PROPERTY_STRING, NULL, "VMJob"},
-    {"State", PROPERTY_STRING, NULL, "Running, Completed or Failed"},
+    {"State", PROPERTY_STRING, NULL, "Running, Completed, Failed or Stopped"},
     {"HasMoreData", PROPERTY_BOOL, NULL, "whether there is something to receive"},
     {"Location", PROPERTY_STRING, NULL, "where it is carried out"},
     {"Command", PROPERTY_STRING, NULL, "the cmdlet"},

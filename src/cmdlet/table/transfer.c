@@ -1,4 +1,4 @@
-// Virtual machines on their way to other hosts: Export-VM and Import-VM.
+// Virtual machines on their way to other hosts: Export-VM, Compare-VM and Import-VM.
 #include "cmdlet/table/selector.h"
 #include "cmdlet/table/table.h"
 
@@ -41,6 +41,14 @@ static const struct cmdlet cmdlets[] = {
      .examples = {{"Export-VM lab -Path /srv/export", "Makes /srv/export/lab."},
                   {"Get-VM | Where-Object State -eq Off | Export-VM -Path /srv/export",
                    "Exports all that are off."}}},
+    {.name = "Compare-VM",
+     .module = "Hyper-V",
+     .synopsis = "Says what an exported virtual machine has that this host does not go with.",
+     .description = "Imports nothing. Takes what Import-VM takes, and tells what that would leave out or refuse.",
+     .parameters = import_parameters,
+     .sets = {"Register", "Copy"},
+     .output = "VMCompatibilityReport",
+     .examples = {{"(Compare-VM -Path /srv/export/lab).Incompatibilities", "Lists what Import-VM would warn of."}}},
     {.name = "Import-VM",
      .module = "Hyper-V",
      .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES,
@@ -56,4 +64,32 @@ static const struct cmdlet cmdlets[] = {
     {0},
 };
 
-const struct noun table_transfer = {cmdlets, NULL};
+static const struct property report_properties[] = {
+    {"VM", PROPERTY_OBJECT, "VirtualMachine", "as it would be imported"},
+    {"OperationType", PROPERTY_STRING, NULL, "ImportVirtualMachine"},
+    {"Destination", PROPERTY_STRING, NULL, "the host"},
+    {"Path", PROPERTY_STRING, NULL, "the folder of the virtual machine's files"},
+    {"VhdDestinationPath", PROPERTY_STRING, NULL, "the folder its disks would be copied to"},
+    {"Incompatibilities", PROPERTY_OBJECTS, "VMIncompatibility", "what does not go together; none, if all does"},
+    {0},
+};
+
+static const struct property incompatibility_properties[] = {
+    {"Message", PROPERTY_STRING, NULL, "what it is"},
+    {"MessageId", PROPERTY_INT, NULL, "Hyper-V's number of it; null: it has none"},
+    {"Source", PROPERTY_STRING, NULL, "the name of the device, or of the virtual machine"},
+    {"Prevents", PROPERTY_BOOL, NULL, "whether Import-VM fails for it, rather than leaving something out"},
+    {0},
+};
+
+static const struct class classes[] = {
+    {.name = "VMCompatibilityReport", .full_name = "Microsoft.HyperV.PowerShell.VMCompatibilityReport",
+     .display = "Path", .properties = report_properties},
+    {.name = "VMIncompatibility", .full_name = "Microsoft.HyperV.PowerShell.VMIncompatibility", .display = "Message",
+     .properties = incompatibility_properties,
+     .columns = {{"MessageId", NULL, 0, true}, {"Source", NULL, 0, false}, {"Prevents", NULL, 0, false},
+                 {"Message", NULL, 0, false}}},
+    {0},
+};
+
+const struct noun table_transfer = {cmdlets, classes};

@@ -1,4 +1,7 @@
-// Export-VM and Import-VM. The VM's change lock is held while its files are copied: it is not started meanwhile.
+// Export-VM, Compare-VM and Import-VM. The VM's change lock is held while its files are copied: it is not started
+// meanwhile.
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +9,8 @@
 #include "service/network.h"
 #include "service/object/object.h"
 #include "service/version.h"
+
+enum { COMPARE_NO_SWITCH = 33012 }; // Hyper-V's number
 
 struct watch {
     struct call *call;
@@ -54,7 +59,35 @@ static void export_vm(struct call *call)
     vm_list_free(&list);
 }
 
-// --- Import-VM -------------------------------------------------------------------------------------------------------
+// --- What this host does not go with ---------------------------------------------------------------------------------
+struct misfit {
+    const char *source; // the device's name, or the VM's
+    int number;         // Hyper-V's of it; 0: none
+    char **lacking;     // of the record: what is left out; NULL: it cannot be imported
+    const char *left;   // what it is then
+    enum error_category category;
+};
+
+struct misfits {
+    struct call *call;
+    struct vm_record *record;
+    void (*found)(void *context, const struct misfit *misfit, const char *text);
+    void *context;
+};
+
+__attribute__((format(printf, 3, 4))) static void misfit(const struct misfits *misfits, struct misfit one,
+                                                         const char *format, ...)
+{
+    va_list arguments;
+    char *text = NULL;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = value_text_copy(format);
+    va_end(arguments);
+    misfits->found(misfits->context, &one, text);
+    free(text);
+}
+
 struct switches {
     const char *wanted;
     bool found;
@@ -66,67 +99,142 @@ static void switch_match(void *context, const struct network_switch *network)
     switches->found |= !value_name_compare(network->name, switches->wanted);
 }
 
-static void import_new_id(struct vm_record *record)
+static void misfits_identity(const struct misfits *misfits)
 {
+    const struct vm_record *record = misfits->record;
+    struct vm *other = service_vm_by_id(misfits->call->service, record->id);
+    if (strlen(record->name) > 100 || strpbrk(record->name, "\n\r\t"))
+        misfit(misfits, (struct misfit){.source = record->name, .category = CATEGORY_INVALID_ARGUMENT},
+               "Its name is longer than 100 characters, or has one that ends a line.");
+    if (other)
+        misfit(misfits, (struct misfit){.source = record->name, .category = CATEGORY_RESOURCE_EXISTS},
+               "A virtual machine with the identifier %s already exists. Use -Copy and -GenerateNewId.", record->id);
+    if (!version_supported(record->version))
+        misfit(misfits, (struct misfit){.source = record->name, .category = CATEGORY_INVALID_ARGUMENT},
+               "The configuration version '%s' is not one of this host's. Get-VMHostSupportedVersion lists them.",
+               record->version);
+    vm_unref(other);
+}
+
+static void misfits_devices(const struct misfits *misfits)
+{
+    struct vm_record *record = misfits->record;
+    struct error error;
+    for (size_t i = 0; i < record->adapter_count; i++) {
+        struct vm_adapter *adapter = &record->adapters[i];
+        struct switches switches = {.wanted = adapter->switch_name};
+        if (!adapter->switch_name)
+            continue;
+        network_switches(misfits->call->service, switch_match, &switches, &error);
+        if (!switches.found)
+            misfit(misfits, (struct misfit){.source = adapter->name, .number = COMPARE_NO_SWITCH,
+                                            .lacking = &adapter->switch_name,
+                                            .left = "The network adapter is not connected."},
+                   "Could not find Ethernet switch '%s'.", adapter->switch_name);
+    }
+    char **const ports[] = {&record->com1_path, &record->com2_path};
+    for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
+        if (*ports[i])
+            misfit(misfits, (struct misfit){.source = i ? "COM 2" : "COM 1", .lacking = ports[i],
+                                            .left = "Set-VMComPort connects it again."},
+                   "The serial port's socket '%s' is of the host it was exported from.", *ports[i]);
+}
+
+static void misfits_look(const struct misfits *misfits)
+{
+    misfits_identity(misfits);
+    misfits_devices(misfits);
+}
+
+// The record of what is to be imported, under the id it will have. False: the reason is told.
+static bool import_read(struct call *call, struct vm_record *record)
+{
+    const char *path = call_string(call, "Path", "");
+    struct error error;
+    if (export_read(record, path, &error) < 0) {
+        call_error(call, CATEGORY_READ_ERROR, "OperationFailed", path, "%s failed.\n%s.",
+                   !strcmp(call->request->cmdlet->name, "Import-VM") ? "Import" : "The comparison", error.text);
+        return false;
+    }
+    if (!call_switch(call, "GenerateNewId"))
+        return true;
     free(record->id);
     record->id = value_allocate(RECORD_GUID);
     record_guid(record->id);
     for (size_t i = 0; i < record->adapter_count; i++)
         if (record->adapters[i].dynamic_mac)
             record_text_set(&record->adapters[i].mac, NULL); // the other one may run on this network
+    return true;
 }
 
-// What the exporting host had and this one lacks.
-static void import_fit(struct call *call, struct vm_record *record)
+// --- Compare-VM ------------------------------------------------------------------------------------------------------
+static void compare_found(void *list, const struct misfit *misfit, const char *text)
 {
-    struct error error;
-    for (size_t i = 0; i < record->adapter_count; i++) {
-        struct vm_adapter *adapter = &record->adapters[i];
-        struct switches switches = {.wanted = adapter->switch_name};
-        record_guid(adapter->id);
-        if (!adapter->switch_name)
-            continue;
-        network_switches(call->service, switch_match, &switches, &error);
-        if (switches.found)
-            continue;
-        call_warning(call, "There is no switch '%s' here: the network adapter '%s' of '%s' is not connected.",
-                     adapter->switch_name, adapter->name, record->name);
-        record_text_set(&adapter->switch_name, NULL);
-    }
-    char **const ports[] = {&record->com1_path, &record->com2_path};
-    for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
-        if (*ports[i]) {
-            call_warning(call, "The serial port of '%s' is not connected to '%s': Set-VMComPort does that.",
-                         record->name, *ports[i]);
-            record_text_set(ports[i], NULL);
-        }
+    struct value *object = value_object("VMIncompatibility");
+    value_put(object, "Message", value_string(text));
+    value_put(object, "MessageId", misfit->number ? value_int(misfit->number) : value_null());
+    value_put(object, "Source", value_string(misfit->source));
+    value_put(object, "Prevents", value_bool(!misfit->lacking));
+    value_add(list, object);
 }
 
-static bool import_possible(struct call *call, const struct vm_record *record)
+static void compare_vm(struct call *call)
 {
-    struct vm *other = service_vm_by_id(call->service, record->id);
-    const bool there = other;
-    vm_unref(other);
-    if (strlen(record->name) > 100 || strpbrk(record->name, "\n\r\t"))
-        call_error(call, CATEGORY_INVALID_ARGUMENT, "InvalidParameter", record->name,
-                   "Import failed. Its name is longer than 100 characters, or has one that ends a line.");
-    else if (there)
-        call_error(call, CATEGORY_RESOURCE_EXISTS, "OperationFailed", record->name,
-                   "Import failed. A virtual machine with the identifier %s already exists. Use -Copy and "
-                   "-GenerateNewId.", record->id);
-    else if (!version_supported(record->version))
-        call_error(call, CATEGORY_INVALID_ARGUMENT, "OperationFailed", record->name,
-                   "Import failed. The configuration version '%s' is not one of this host's. "
-                   "Get-VMHostSupportedVersion lists them.", record->version);
-    else
-        return true;
-    return false;
+    struct vm_view view = {0};
+    struct host_record host;
+    if (!import_read(call, &view.record))
+        return;
+    view.state = view.record.saved_path ? VM_STATE_SAVED : VM_STATE_OFF;
+    struct value *list = value_array();
+    misfits_look(&(struct misfits){call, &view.record, compare_found, list});
+    service_host(call->service, &host);
+    const bool copies = call_switch(call, "Copy");
+    struct value *report = value_object("VMCompatibilityReport");
+    value_put(report, "VM", object_of_vm(call->service, &view));
+    value_put(report, "OperationType", value_string("ImportVirtualMachine"));
+    value_put(report, "Destination", value_string(service_host_name(call->service)));
+    value_put(report, "Path", copies ? value_string(call_string(call, "VirtualMachinePath", host.machine_path))
+                                     : object_text(view.record.path));
+    value_put(report, "VhdDestinationPath",
+              copies ? value_string(call_string(call, "VhdDestinationPath", host.disk_path)) : value_null());
+    value_put(report, "Incompatibilities", list);
+    call_put(call, report);
+    record_host_free(&host);
+    vm_view_free(&view);
+}
+
+// --- Import-VM -------------------------------------------------------------------------------------------------------
+struct import {
+    struct call *call;
+    struct vm_record *record;
+    bool impossible;
+};
+
+// One reason is enough, and then nothing is left out.
+static void import_prevents(void *context, const struct misfit *misfit, const char *text)
+{
+    struct import *import = context;
+    if (!misfit->lacking && !import->impossible)
+        call_error(import->call, misfit->category,
+                   misfit->category == CATEGORY_RESOURCE_EXISTS ? "OperationFailed" : "InvalidParameter",
+                   import->record->name, "Import failed. %s", text);
+    import->impossible |= !misfit->lacking;
+}
+
+static void import_leaves_out(void *context, const struct misfit *misfit, const char *text)
+{
+    struct import *import = context;
+    call_warning(import->call, "'%s', %s: %s %s", import->record->name, misfit->source, text, misfit->left);
+    record_text_set(misfit->lacking, NULL);
 }
 
 static void import_add(struct call *call, struct vm_record *record)
 {
     struct error error;
-    import_fit(call, record);
+    struct import import = {.call = call, .record = record};
+    misfits_devices(&(struct misfits){call, record, import_leaves_out, &import});
+    for (size_t i = 0; i < record->adapter_count; i++)
+        record_guid(record->adapters[i].id);
     struct vm *vm = service_vm_add(call->service, record, &error);
     if (vm) {
         struct vm_view view;
@@ -155,28 +263,22 @@ static int import_copy(struct call *call, struct vm_record *record, struct error
 
 static void import_vm(struct call *call)
 {
-    const char *path = call_string(call, "Path", "");
     struct vm_record record;
     struct error error;
-    if (!call_should(call, "Import-VM", path))
+    if (!call_should(call, "Import-VM", call_string(call, "Path", "")) || !import_read(call, &record))
         return;
-    if (export_read(&record, path, &error) < 0) {
-        call_error(call, CATEGORY_READ_ERROR, "OperationFailed", path, "Import failed.\n%s.", error.text);
-        return;
-    }
-    if (call_switch(call, "GenerateNewId"))
-        import_new_id(&record);
-    if (import_possible(call, &record)) {
-        if (call_switch(call, "Copy") && import_copy(call, &record, &error) < 0)
-            call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", record.name, "Import failed.\n%s.", error.text);
-        else
-            import_add(call, &record);
-    }
+    struct import import = {.call = call, .record = &record};
+    misfits_identity(&(struct misfits){call, &record, import_prevents, &import});
+    if (!import.impossible && call_switch(call, "Copy") && import_copy(call, &record, &error) < 0)
+        call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", record.name, "Import failed.\n%s.", error.text);
+    else if (!import.impossible)
+        import_add(call, &record);
     record_vm_free(&record);
 }
 
 const struct handler object_transfer[] = {
     {"Export-VM", export_vm},
+    {"Compare-VM", compare_vm},
     {"Import-VM", import_vm},
     {0},
 };
