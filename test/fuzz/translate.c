@@ -15,17 +15,26 @@ enum { HEADER = 5, CACHE_BLOCKS = 2000, PAGE = 0x1000, MODE_BITS = 24 };
 
 static struct engine_vm vm;
 
-// Without guest registers in it, a host block of any mode is long-mode code; jumps have not been linked yet.
-static void check_host_code(const struct block *block)
+static void check_code(const u8 *host, u32 bytes)
 {
     ZydisDecoder decoder;
     ZydisDecodedInstruction insn;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    for (u32 at = 0; at < block->host_bytes; at += insn.length)
-        assert(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, block->host + at, block->host_bytes - at,
-                                                          &insn)));
-    for (u32 i = 0; i < block->site_count; i++)
-        assert(block->site[i].host <= block->host_bytes);
+    for (u32 at = 0; at < bytes; at += insn.length)
+        assert(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, host + at, bytes - at, &insn)));
+}
+
+// Without guest registers in it, a host block of any mode is long-mode code; jumps have not been linked yet.
+static void check_host_code(const struct block *block)
+{
+    check_code(block->host, block->host_bytes);
+    check_code(block->cold, block->cold_bytes);
+    for (u32 i = 0; i < block->site_count; i++) {
+        const u8 *host = block->host + block->site[i].host;
+        assert(block_contains(block, host) || host == block->host + block->host_bytes ||
+               host == block->cold + block->cold_bytes);
+        assert(!i || block->site[i - 1].host <= block->site[i].host);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
@@ -44,8 +53,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
     if (!crossing && offset + available > PAGE_BYTES)
         available = PAGE_BYTES - offset;
     u64 second = crossing ? 2 * PAGE : ~0ull;
-    const struct block *block = translate_block(vm.code, mode, PAGE + offset, second, data + HEADER, available,
-                                                crossing);
+    const struct block *block = translate_block(vm.code, mode, PAGE + offset, PAGE + offset, second, data + HEADER,
+                                                available, crossing);
     if (!block)
         return 0;
     assert(block->bytes <= available || block->bytes <= 1);
