@@ -115,7 +115,8 @@ deb: all
 	strip $(BUILD)/deb/usr/bin/nidus
 	tools/deb $(BUILD)/deb $(VERSION) $(BUILD)/nidus_$(VERSION)_amd64.deb
 
-unit: $(UNIT) $(LIVE) $(BUILD)/test/random/random
+# Fuzz targets are compiled with the tests, lest they be left behind by what they call.
+unit: $(UNIT) $(LIVE) $(BUILD)/test/random/random $(patsubst $(BUILD)/fuzz/%,$(BUILD)/test/fuzz/%.c.o,$(FUZZ))
 
 # What runs inside: the kernel and the initramfs of the demo, and the hand-written test guests.
 guest: $(BUILD)/nidus $(GUEST)/probe $(GUEST)/work $(GUEST)/idle.elf $(TAP)
