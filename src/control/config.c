@@ -48,6 +48,7 @@ static const struct field config_disk_fields[] = {
 
 static const struct field config_adapter_fields[] = {
     {"id", FIELD_STRING, ADAPTER(id), 1, 64, true, NULL},
+    {"place", FIELD_UNSIGNED, ADAPTER(place), 0, CONTROL_ADAPTERS - 1, true, NULL},
     {"mac", FIELD_MAC, ADAPTER(mac), 17, 17, true, NULL},
     {"network", FIELD_STRING, ADAPTER(network), 1, CONTROL_PATH, true, NULL},
 };
@@ -88,22 +89,35 @@ static int config_read_disks(struct control_config *config, const json_t *json, 
     return 0;
 }
 
-static int config_read_adapters(struct control_config *config, const json_t *json, struct error *error)
+static int config_check_places(const struct control_adapter *adapters, unsigned count, struct error *error)
+{
+    u32 taken = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (taken >> adapters[i].place & 1)
+            return error_set(error, "configuration: adapter: two have the place %u", adapters[i].place);
+        taken |= (u32)1 << adapters[i].place;
+    }
+    return 0;
+}
+
+int control_adapters_read(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count, const json_t *json,
+                          struct error *error)
 {
     const json_t *list;
-    unsigned count;
-    if (config_list(json, "adapters", CONTROL_ADAPTERS, &list, &count, error))
+    unsigned items;
+    *count = 0;
+    if (config_list(json, "adapters", CONTROL_ADAPTERS, &list, &items, error))
         return -1;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < items; i++) {
         const json_t *adapter = json_array_get(list, i);
-        config->adapter_count++;
+        adapters[(*count)++] = (struct control_adapter){.id = NULL};
         if (fields_read(config_adapter_fields, ARRAY_SIZE(config_adapter_fields), "configuration: adapter", adapter,
-                        &config->adapters[i], error) ||
+                        &adapters[i], error) ||
             fields_only(config_adapter_fields, ARRAY_SIZE(config_adapter_fields), config_nothing,
                         "configuration: adapter", adapter, error))
             return -1;
     }
-    return 0;
+    return config_check_places(adapters, *count, error);
 }
 
 static int config_read_com_ports(struct control_config *config, const json_t *json, struct error *error)
@@ -143,7 +157,8 @@ static int config_read_json(struct control_config *config, const json_t *json, s
 {
     return fields_read(config_fields, ARRAY_SIZE(config_fields), "configuration", json, config, error) ||
                    fields_only(config_fields, ARRAY_SIZE(config_fields), config_lists, "configuration", json, error) ||
-                   config_read_disks(config, json, error) || config_read_adapters(config, json, error) ||
+                   config_read_disks(config, json, error) ||
+                   control_adapters_read(config->adapters, &config->adapter_count, json, error) ||
                    config_read_com_ports(config, json, error) || config_check(config, error)
                ? -1
                : 0;
@@ -173,24 +188,37 @@ static json_t *config_write_com_ports(const struct control_config *config)
     return list;
 }
 
+json_t *control_adapters_write(const struct control_adapter *adapters, unsigned count)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count; i++)
+        if (json_array_append_new(list, fields_write(config_adapter_fields, ARRAY_SIZE(config_adapter_fields),
+                                                     &adapters[i]))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 char *control_config_write(const struct control_config *config)
 {
     json_t *json = fields_write(config_fields, ARRAY_SIZE(config_fields), config);
-    json_t *disks = json_array(), *adapters = json_array();
+    json_t *disks = json_array();
     int result = json ? 0 : -1;
     for (unsigned i = 0; i < config->disk_count; i++)
         result |= json_array_append_new(disks, fields_write(config_disk_fields, ARRAY_SIZE(config_disk_fields),
                                                             &config->disks[i]));
-    for (unsigned i = 0; i < config->adapter_count; i++)
-        result |= json_array_append_new(adapters, fields_write(config_adapter_fields,
-                                                               ARRAY_SIZE(config_adapter_fields),
-                                                               &config->adapters[i]));
     result |= json_object_set_new(json, "disks", disks);
-    result |= json_object_set_new(json, "adapters", adapters);
+    result |= json_object_set_new(json, "adapters", control_adapters_write(config->adapters, config->adapter_count));
     result |= json_object_set_new(json, "com_ports", config_write_com_ports(config));
     char *text = result ? NULL : json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
+}
+
+void control_adapter_free(struct control_adapter *adapter)
+{
+    fields_free(config_adapter_fields, ARRAY_SIZE(config_adapter_fields), adapter);
 }
 
 void control_config_free(struct control_config *config)
@@ -199,7 +227,7 @@ void control_config_free(struct control_config *config)
     for (unsigned i = 0; i < config->disk_count; i++)
         fields_free(config_disk_fields, ARRAY_SIZE(config_disk_fields), &config->disks[i]);
     for (unsigned i = 0; i < config->adapter_count; i++)
-        fields_free(config_adapter_fields, ARRAY_SIZE(config_adapter_fields), &config->adapters[i]);
+        control_adapter_free(&config->adapters[i]);
     for (unsigned i = 0; i < CONTROL_PORTS; i++)
         free(config->com_ports[i]);
     *config = (struct control_config){.id = NULL};

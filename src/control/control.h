@@ -18,6 +18,11 @@
 //   save                  {"path"}                   - ; pauses, writes the state, ends with CONTROL_ENDED_SAVED
 //   connect               {"adapter"}, CONTROL_WIRE_DESCRIPTORS or no descriptors: plugs a wire to a switch
 //                         (net/wire.h) into it, or pulls the one it has
+//   adapters              {"adapters": the configuration's list}: which network adapters the VM has from now on. Those
+//                         that are not there yet are plugged, without a cable; the guest is asked to let go of the
+//                         others. Answered before it has.
+//   unplugged             {"adapter"}, answered when it has left the VM: {"by": "guest" | "force"}, or "nobody" if it
+//                         was not there any more
 //   memory                {"startup", "minimum", "maximum", "dynamic", "buffer"}  - ; an error says why not
 // Events
 //   state                 {"state": enum control_state's name}
@@ -89,6 +94,7 @@ struct control_disk {
 
 struct control_adapter {
     char *id;     // GUID
+    unsigned place; // of CONTROL_ADAPTERS, no two the same: where it is plugged in, which is part of a saved state
     u8 mac[6];
     char *network; // "wire": what `connect` plugs in; "user": the worker's own NAT; "none": a cable to nowhere
 };
@@ -138,6 +144,12 @@ struct control_status {
 int control_config_read(struct control_config *config, const char *text, size_t bytes, struct error *error);
 char *control_config_write(const struct control_config *config); // the caller frees
 void control_config_free(struct control_config *config);
+
+// The list of adapters alone, likewise; `count` of them are to be freed, also on failure.
+int control_adapters_read(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count, const struct json_t *json,
+                          struct error *error);
+struct json_t *control_adapters_write(const struct control_adapter *adapters, unsigned count);
+void control_adapter_free(struct control_adapter *adapter);
 
 struct json_t *control_status_write(const struct control_status *status);
 int control_status_read(struct control_status *status, const struct json_t *json, struct error *error);

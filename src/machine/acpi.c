@@ -1,14 +1,16 @@
 // See acpi.h. References are to the ACPI specification 6.4.
 //
-// No method is ever run: the DSDT holds only names with constant values, so that a guest needs no interpreter state of
-// ours and nothing in it can be wrong at run time. Interrupt routing is for the APIC mode, the only one that current
-// systems use with ACPI.
+// The DSDT is names with constant values, so that little in it can be wrong at run time, but for the methods of the
+// slots whose cards come and go: they are run when a card does, and say which one. Interrupt routing is for the APIC
+// mode, the only one that current systems use with ACPI.
 #include "machine/acpi.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device/acpi_pm.h"
+#include "device/pci_hotplug.h"
 #include "machine/acpi_aml.h"
 #include "machine/board.h"
 #include "machine/pci_host.h"
@@ -67,6 +69,76 @@ static void acpi_dsdt_routing(struct acpi_aml *aml)
     acpi_aml_end(aml, table);
 }
 
+// --- Cards that come and go (device/pci_hotplug.h) ---
+
+enum { NOTIFY_DEVICE_CHECK = 1, NOTIFY_EJECT_REQUEST = 3 };
+
+// OperationRegion (PHPR, SystemIO, ...) and its three registers.
+static void acpi_dsdt_plug_registers(struct acpi_aml *aml)
+{
+    acpi_aml_io_region(aml, "PHPR", PCI_HOTPLUG_PORT, PCI_HOTPLUG_PORTS);
+    struct acpi_aml_mark field = acpi_aml_field32(aml, "PHPR");
+    acpi_aml_field32_member(aml, "PHPL");
+    acpi_aml_field32_member(aml, "PHLV");
+    acpi_aml_field32_member(aml, "PHEJ");
+    acpi_aml_end(aml, field);
+    static_assert(PCI_HOTPLUG_PLUGGED == 0 && PCI_HOTPLUG_LEAVING == 4 && PCI_HOTPLUG_EJECT == 8, "in this order");
+}
+
+static void acpi_plug_name(char *name, unsigned slot) { snprintf(name, 5, "S%03X", slot & 0xFFF); }
+
+// Device (Snnn) { _ADR, _SUN, Method (_EJ0, 1) { PHEJ = 1 << slot } }: an empty slot has one as well.
+static void acpi_dsdt_plug(struct acpi_aml *aml, unsigned slot)
+{
+    char name[5];
+    acpi_plug_name(name, slot);
+    struct acpi_aml_mark device = acpi_aml_device(aml, name);
+    acpi_aml_name(aml, "_ADR");
+    acpi_aml_integer(aml, (u64)slot << 16);
+    acpi_aml_name(aml, "_SUN");
+    acpi_aml_integer(aml, slot);
+    struct acpi_aml_mark eject = acpi_aml_method(aml, "_EJ0", 1);
+    acpi_aml_store_integer(aml, (u64)1 << slot, "PHEJ");
+    acpi_aml_end(aml, eject);
+    acpi_aml_end(aml, device);
+}
+
+// Local = register; register = Local, which clears what was read and nothing that came since; then Notify the slots.
+static void acpi_dsdt_plug_look(struct acpi_aml *aml, unsigned local, const char *reg, unsigned notification)
+{
+    char name[5];
+    acpi_aml_load(aml, reg, local);
+    acpi_aml_store(aml, local, reg);
+    for (unsigned slot = PCI_HOST_PLUG_FIRST; slot < PCI_HOST_PLUG_FIRST + PCI_HOST_PLUGS; slot++) {
+        acpi_plug_name(name, slot);
+        struct acpi_aml_mark test = acpi_aml_if_bits(aml, local, (u64)1 << slot);
+        acpi_aml_notify(aml, name, notification);
+        acpi_aml_end(aml, test);
+    }
+}
+
+static void acpi_dsdt_plugs(struct acpi_aml *aml)
+{
+    acpi_dsdt_plug_registers(aml);
+    for (unsigned slot = PCI_HOST_PLUG_FIRST; slot < PCI_HOST_PLUG_FIRST + PCI_HOST_PLUGS; slot++)
+        acpi_dsdt_plug(aml, slot);
+    struct acpi_aml_mark look = acpi_aml_method(aml, "PHLK", 0);
+    acpi_dsdt_plug_look(aml, 0, "PHLV", NOTIFY_EJECT_REQUEST);
+    acpi_dsdt_plug_look(aml, 1, "PHPL", NOTIFY_DEVICE_CHECK);
+    acpi_aml_end(aml, look);
+}
+
+// Scope (\_GPE) { Method (_E01) { \_SB.PCI0.PHLK () } }: edge-triggered, so that its status is cleared before it runs.
+static void acpi_dsdt_events(struct acpi_aml *aml)
+{
+    static_assert(ACPI_PM_GPE_HOTPLUG == 1, "the method's name");
+    struct acpi_aml_mark scope = acpi_aml_scope(aml, "\\_GPE");
+    struct acpi_aml_mark method = acpi_aml_method(aml, "_E01", 0);
+    acpi_aml_path3(aml, "_SB_", "PCI0", "PHLK");
+    acpi_aml_end(aml, method);
+    acpi_aml_end(aml, scope);
+}
+
 static void acpi_dsdt_pci(struct acpi_aml *aml)
 {
     struct acpi_aml_mark device = acpi_aml_device(aml, "PCI0");
@@ -85,6 +157,7 @@ static void acpi_dsdt_pci(struct acpi_aml *aml)
     acpi_crs_window(aml, ACPI_WINDOW_MEMORY, (u32)BOARD_PCI_WINDOW, (u32)BOARD_ECAM - 1);
     acpi_crs_end(aml, crs);
     acpi_dsdt_routing(aml);
+    acpi_dsdt_plugs(aml);
     acpi_aml_end(aml, device);
 }
 
@@ -124,6 +197,7 @@ static void acpi_dsdt_board(struct acpi_aml *aml)
     struct acpi_aml_mark crs = acpi_crs_begin(aml);
     acpi_crs_memory(aml, (u32)BOARD_ECAM, (u32)BOARD_ECAM_BYTES);
     acpi_crs_io(aml, ACPI_PM_PORT, ACPI_PM_PORTS);
+    acpi_crs_io(aml, PCI_HOTPLUG_PORT, PCI_HOTPLUG_PORTS);
     acpi_crs_io(aml, 0x4D0, 2);
     acpi_crs_end(aml, crs);
     acpi_aml_end(aml, device);
@@ -137,6 +211,7 @@ static void acpi_dsdt(struct acpi_aml *aml)
     acpi_dsdt_pci(aml);
     acpi_dsdt_isa(aml);
     acpi_aml_end(aml, scope);
+    acpi_dsdt_events(aml);
     acpi_aml_name(aml, "\\_S5_");
     struct acpi_aml_mark s5 = acpi_aml_package(aml, 4);
     acpi_aml_integer(aml, ACPI_PM_S5);
@@ -163,12 +238,14 @@ static void acpi_fadt(struct acpi_aml *aml, u64 facs, u64 dsdt)
     acpi_put(aml, ACPI_PM_PORT + ACPI_PM_CONTROL, 4);
     acpi_put_zeroes(aml, 8);
     acpi_put(aml, ACPI_PM_PORT + ACPI_PM_TIMER, 4);
-    acpi_put_zeroes(aml, 8); // no general-purpose events
-    acpi_put(aml, 4, 1);     // lengths: PM1 event, PM1 control, PM2, PM timer
+    acpi_put(aml, ACPI_PM_PORT + ACPI_PM_GPE, 4);
+    acpi_put(aml, 0, 4);
+    acpi_put(aml, 4, 1); // lengths: PM1 event, PM1 control, PM2, PM timer, GPE0, GPE1
     acpi_put(aml, 2, 1);
     acpi_put(aml, 0, 1);
     acpi_put(aml, 4, 1);
-    acpi_put_zeroes(aml, 4);
+    acpi_put(aml, ACPI_PM_GPE_BYTES, 1);
+    acpi_put_zeroes(aml, 3);
     acpi_put(aml, 0xFFF, 2); // no C2, no C3
     acpi_put(aml, 0xFFF, 2);
     acpi_put_zeroes(aml, 8);
@@ -187,6 +264,7 @@ static void acpi_fadt(struct acpi_aml *aml, u64 facs, u64 dsdt)
     acpi_generic_address(aml, 16, ACCESS_WORD, ACPI_PM_PORT + ACPI_PM_CONTROL);
     acpi_put_zeroes(aml, 24);
     acpi_generic_address(aml, 32, ACCESS_DWORD, ACPI_PM_PORT + ACPI_PM_TIMER);
+    acpi_generic_address(aml, ACPI_PM_GPE_BYTES * 8, ACCESS_BYTE, ACPI_PM_PORT + ACPI_PM_GPE);
     acpi_put_zeroes(aml, FADT_BYTES - (aml->used - table));
     acpi_table_end(aml, table);
 }

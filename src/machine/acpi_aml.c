@@ -4,7 +4,9 @@
 #include <string.h>
 
 enum { NAME_OP = 0x08, BYTE_PREFIX = 0x0A, WORD_PREFIX = 0x0B, DWORD_PREFIX = 0x0C, QWORD_PREFIX = 0x0E,
-       SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, EXT_PREFIX = 0x5B, DEVICE_OP = 0x82 };
+       SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, METHOD_OP = 0x14,
+       ROOT_CHAR = 0x5C, MULTI_NAME_PREFIX = 0x2F, EXT_PREFIX = 0x5B, REGION_OP = 0x80, FIELD_OP = 0x81,
+       DEVICE_OP = 0x82, LOCAL0_OP = 0x60, STORE_OP = 0x70, AND_OP = 0x7B, NOTIFY_OP = 0x86, IF_OP = 0xA0 };
 enum { TABLE_LENGTH = 4, TABLE_CHECKSUM = 9, TABLE_HEADER = 36 };
 enum { LENGTH_BYTES = 3, BUFFER_SIZE_BYTES = 3 };
 
@@ -109,6 +111,88 @@ void acpi_aml_integer(struct acpi_aml *aml, u64 value)
     unsigned bytes = value <= UINT8_MAX ? 1 : value <= UINT16_MAX ? 2 : value <= UINT32_MAX ? 4 : 8;
     acpi_put(aml, bytes == 1 ? BYTE_PREFIX : bytes == 2 ? WORD_PREFIX : bytes == 4 ? DWORD_PREFIX : QWORD_PREFIX, 1);
     acpi_put(aml, value, bytes);
+}
+
+struct acpi_aml_mark acpi_aml_method(struct acpi_aml *aml, const char *name, unsigned arguments)
+{
+    acpi_put(aml, METHOD_OP, 1);
+    struct acpi_aml_mark mark = acpi_aml_length(aml);
+    acpi_put_bytes(aml, name, 4);
+    acpi_put(aml, arguments, 1); // not serialized
+    return mark;
+}
+
+void acpi_aml_io_region(struct acpi_aml *aml, const char *name, u16 port, u8 bytes)
+{
+    enum { SYSTEM_IO = 1 };
+    acpi_put(aml, EXT_PREFIX | REGION_OP << 8, 2);
+    acpi_put_bytes(aml, name, 4);
+    acpi_put(aml, SYSTEM_IO, 1);
+    acpi_aml_integer(aml, port);
+    acpi_aml_integer(aml, bytes);
+}
+
+struct acpi_aml_mark acpi_aml_field32(struct acpi_aml *aml, const char *region)
+{
+    enum { DWORD_ACCESS = 3 }; // no lock, the rest is preserved: there is none
+    acpi_put(aml, EXT_PREFIX | FIELD_OP << 8, 2);
+    struct acpi_aml_mark mark = acpi_aml_length(aml);
+    acpi_put_bytes(aml, region, 4);
+    acpi_put(aml, DWORD_ACCESS, 1);
+    return mark;
+}
+
+void acpi_aml_field32_member(struct acpi_aml *aml, const char *name)
+{
+    acpi_put_bytes(aml, name, 4);
+    acpi_put(aml, 32, 1); // bits, as a PkgLength of one byte
+}
+
+void acpi_aml_load(struct acpi_aml *aml, const char *reg, unsigned local)
+{
+    acpi_put(aml, STORE_OP, 1);
+    acpi_put_bytes(aml, reg, 4);
+    acpi_put(aml, LOCAL0_OP + local, 1);
+}
+
+void acpi_aml_store(struct acpi_aml *aml, unsigned local, const char *reg)
+{
+    acpi_put(aml, STORE_OP, 1);
+    acpi_put(aml, LOCAL0_OP + local, 1);
+    acpi_put_bytes(aml, reg, 4);
+}
+
+void acpi_aml_store_integer(struct acpi_aml *aml, u64 value, const char *reg)
+{
+    acpi_put(aml, STORE_OP, 1);
+    acpi_aml_integer(aml, value);
+    acpi_put_bytes(aml, reg, 4);
+}
+
+struct acpi_aml_mark acpi_aml_if_bits(struct acpi_aml *aml, unsigned local, u64 bits)
+{
+    acpi_put(aml, IF_OP, 1);
+    struct acpi_aml_mark mark = acpi_aml_length(aml);
+    acpi_put(aml, AND_OP, 1);
+    acpi_put(aml, LOCAL0_OP + local, 1);
+    acpi_aml_integer(aml, bits);
+    acpi_put(aml, 0, 1); // the result goes nowhere else
+    return mark;
+}
+
+void acpi_aml_notify(struct acpi_aml *aml, const char *device, unsigned notification)
+{
+    acpi_put(aml, NOTIFY_OP, 1);
+    acpi_put_bytes(aml, device, 4);
+    acpi_aml_integer(aml, notification);
+}
+
+void acpi_aml_path3(struct acpi_aml *aml, const char *a, const char *b, const char *c)
+{
+    acpi_put(aml, ROOT_CHAR | MULTI_NAME_PREFIX << 8 | 3 << 16, 3);
+    acpi_put_bytes(aml, a, 4);
+    acpi_put_bytes(aml, b, 4);
+    acpi_put_bytes(aml, c, 4);
 }
 
 static unsigned acpi_hex(char digit) { return digit <= '9' ? (unsigned)(digit - '0') : (unsigned)(digit - 'A' + 10); }

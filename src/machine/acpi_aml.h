@@ -34,6 +34,18 @@ void acpi_aml_name(struct acpi_aml *aml, const char *name); // Name (NAME, ...th
 void acpi_aml_integer(struct acpi_aml *aml, u64 value);
 void acpi_aml_eisa(struct acpi_aml *aml, const char *id); // "PNP0A08"
 
+// Methods and what they are made of. Locals are Local0 to Local7; registers are members of a field.
+struct acpi_aml_mark acpi_aml_method(struct acpi_aml *aml, const char *name, unsigned arguments);
+void acpi_aml_io_region(struct acpi_aml *aml, const char *name, u16 port, u8 bytes);
+struct acpi_aml_mark acpi_aml_field32(struct acpi_aml *aml, const char *region); // accessed by whole doublewords
+void acpi_aml_field32_member(struct acpi_aml *aml, const char *name);
+void acpi_aml_load(struct acpi_aml *aml, const char *reg, unsigned local);
+void acpi_aml_store(struct acpi_aml *aml, unsigned local, const char *reg);
+void acpi_aml_store_integer(struct acpi_aml *aml, u64 value, const char *reg);
+struct acpi_aml_mark acpi_aml_if_bits(struct acpi_aml *aml, unsigned local, u64 bits); // If (Local & bits)
+void acpi_aml_notify(struct acpi_aml *aml, const char *device, unsigned notification);
+void acpi_aml_path3(struct acpi_aml *aml, const char *a, const char *b, const char *c); // \\a.b.c; a call, in a method
+
 // Resource templates: Name (_CRS, ResourceTemplate () { ... }).
 struct acpi_aml_mark acpi_crs_begin(struct acpi_aml *aml);
 void acpi_crs_end(struct acpi_aml *aml, struct acpi_aml_mark mark);

@@ -16,6 +16,8 @@ enum { GSI_PIT = 0, GSI_KEYBOARD = 1, GSI_COM1 = 4, GSI_RTC = 8, GSI_SCI = 9, PI
 enum { BDA_COM1 = 0x400, BDA_EBDA = 0x40E, BDA_MEMORY = 0x413 };
 static_assert((int)BOARD_IOAPIC_PINS == IOAPIC_PINS, "one GSI for each pin");
 static_assert((int)BOARD_SLOTS == PCI_HOST_SLOTS, "what board.h says of the bus");
+static_assert((int)BOARD_PLACES == PCI_HOST_PLUGS, "likewise");
+static_assert(PCI_HOST_PLUG_FIRST + PCI_HOST_PLUGS == PCI_HOST_SLOTS, "the last ones");
 static_assert(PCI_HOST_INTX_GSI + PCI_HOST_INTX_LINES <= IOAPIC_PINS, "INTx lines are pins");
 
 // --- Time ---
@@ -167,6 +169,21 @@ static void board_debug_exit(void *context, unsigned status)
 
 static void board_flush_page(void *context, u64 gpa) { memory_unmap_page(((struct board *)context)->memory, gpa); }
 
+static void board_hotplug_event(void *context)
+{
+    struct board *board = context;
+    if (!board->paused) // otherwise board_resume finds it
+        acpi_pm_event(&board->pm, ACPI_PM_GPE_HOTPLUG);
+}
+
+static void board_hotplug_leave(void *context, unsigned slot, bool let_go)
+{
+    struct board *board = context;
+    struct pci_function *function = pci_host_detach(&board->pci, slot);
+    if (function && board->config.events.unplugged)
+        board->config.events.unplugged(board->config.events.context, slot - PCI_HOST_PLUG_FIRST, let_go);
+}
+
 void board_power_button(struct board *board)
 {
     pthread_mutex_lock(&board->chip_lock);
@@ -197,6 +214,7 @@ const struct board_part board_parts[BOARD_PARTS] = {
     {.model = &uart_com1_model, .offset = offsetof(struct board, com1)},
     {.model = &i8042_model, .offset = offsetof(struct board, i8042)},
     {.model = &pci_host_model, .offset = offsetof(struct board, pci)},
+    {.model = &pci_hotplug_model, .offset = offsetof(struct board, hotplug)},
     {.model = &fwcfg_model, .offset = offsetof(struct board, fwcfg), .debug = true},
     {.model = &testdev_model, .offset = offsetof(struct board, testdev), .debug = true},
 };
@@ -231,6 +249,11 @@ static void board_wire_up(struct board *board)
     board->pm.shutdown = board_shutdown;
     board->pm.context = board;
     acpi_pm_init(&board->pm, &board->timers);
+    board->hotplug.slots = (((u32)1 << PCI_HOST_PLUGS) - 1) << PCI_HOST_PLUG_FIRST;
+    board->hotplug.context = board;
+    board->hotplug.event = board_hotplug_event;
+    board->hotplug.leave = board_hotplug_leave;
+    pci_hotplug_init(&board->hotplug, &board->timers);
     board->com1.irq = (struct wire){board_wire, board, GSI_COM1};
     board->com1.backend = board->config.console;
     board->i8042.keyboard_irq = (struct wire){board_wire, board, GSI_KEYBOARD};
@@ -309,9 +332,36 @@ void board_destroy(struct board *board)
 int board_attach(struct board *board, struct pci_function *function, struct error *error)
 {
     if (board->finished)
-        return error_set(error, "PCI function %s: the board is finished, and its bus is not hot-pluggable",
+        return error_set(error, "PCI function %s: the board is finished, and this is no card that can be plugged",
                          function->name);
     return pci_host_attach(&board->pci, function, error);
+}
+
+int board_plug(struct board *board, struct pci_function *function, unsigned place, struct error *error)
+{
+    if (place >= BOARD_PLACES)
+        return error_set(error, "PCI function %s: place %u is beyond the last, %u", function->name, place,
+                         BOARD_PLACES - 1);
+    pthread_mutex_lock(&board->chip_lock);
+    int result = pci_host_attach_at(&board->pci, function, PCI_HOST_PLUG_FIRST + place, error);
+    if (!result && board->finished) {
+        pci_reset(function);
+        pci_hotplug_plug(&board->hotplug, function->slot);
+        board_rearm(board);
+    }
+    pthread_mutex_unlock(&board->chip_lock);
+    return result;
+}
+
+void board_unplug(struct board *board, unsigned place, bool ask)
+{
+    pthread_mutex_lock(&board->chip_lock);
+    if (ask)
+        pci_hotplug_ask(&board->hotplug, PCI_HOST_PLUG_FIRST + place);
+    else
+        pci_hotplug_pull(&board->hotplug, PCI_HOST_PLUG_FIRST + place);
+    board_rearm(board);
+    pthread_mutex_unlock(&board->chip_lock);
 }
 
 // What a BIOS leaves in its data area: where conventional memory ends and where COM1 is.

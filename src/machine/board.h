@@ -25,13 +25,15 @@ struct board;
 #define BOARD_ACPI ((u64)0xE0000)           // RSDP and all tables, below 1 MiB
 #define BOARD_ACPI_END ((u64)0x100000)
 #define BOARD_EBDA ((u64)0x9FC00)           // conventional memory ends here
-enum { BOARD_IOAPIC_PINS = 24, BOARD_SLOTS = 32 };
+enum { BOARD_IOAPIC_PINS = 24, BOARD_SLOTS = 32, BOARD_PLACES = 8 };
 
 struct board_events {
     void *context;
     void (*shutdown)(void *context);                     // ACPI S5
     void (*reset)(void *context);                        // keyboard controller, port 0x92, 0xCF9, ACPI reset register
     void (*debug_exit)(void *context, unsigned status);  // isa-debug-exit: (value << 1) | 1
+    // A card is out of its place and not called any more; board_plug put it there. `let_go`: the guest said so.
+    void (*unplugged)(void *context, unsigned place, bool let_go);
     void (*extint)(void *context);                       // the PIC wants vCPU 0: kick it out of KVM_RUN
 };
 
@@ -53,6 +55,15 @@ struct board_config {
 struct board *board_create(const struct board_config *config, struct error *error);
 int board_attach(struct board *board, struct pci_function *function, struct error *error); // slots in order, from 1
 int board_finish(struct board *board, struct error *error);
+
+// Cards that come and go: any thread, before board_finish or after it, while paused or not. A place is one of
+// BOARD_PLACES, and always the same slot, so that a saved state finds its cards where they were. board_unplug asks the
+// guest to let go of the card and pulls it when that takes too long (device/pci_hotplug.h); without `ask` it is pulled
+// at once. `events.unplugged` says when it is out; then its owner stops it, which ends its interrupts, calls
+// pci_intx_set(function, false), and frees it.
+int board_plug(struct board *board, struct pci_function *function, unsigned place, struct error *error);
+void board_unplug(struct board *board, unsigned place, bool ask);
+
 void board_destroy(struct board *board); // vCPUs are gone; attached functions still live
 
 // Chips, PCI functions and tables as at power-on. No vCPU may be running. RAM is left as it is (except the tables).
@@ -92,7 +103,8 @@ size_t board_console_receive(struct board *board, const u8 *bytes, size_t count)
 
 void board_power_button(struct board *board);
 
-// Stops guest time and everything that moves by itself: timers, the console's input, the power button, which all wait.
+// Stops guest time and everything that moves by itself: timers, the console's input, the power button, the event
+// of a card that came or was pulled, which all wait.
 // The vCPUs are outside KVM_RUN and the attached functions are quiet, until after board_resume. Pausing twice is
 // pausing.
 void board_pause(struct board *board);

@@ -11,6 +11,7 @@ void board_bus_init(struct board_bus *bus)
     pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&bus->lock, &attributes);
     pthread_rwlockattr_destroy(&attributes);
+    atomic_init(&bus->removals, 0);
     bus->ports.count = 0;
     bus->memory.count = 0;
 }
@@ -104,6 +105,15 @@ void board_bus_update_function(struct board_bus *bus, struct pci_function *funct
     pthread_rwlock_unlock(&bus->lock);
 }
 
+void board_bus_remove_function(struct board_bus *bus, const struct pci_function *function)
+{
+    pthread_rwlock_wrlock(&bus->lock);
+    board_map_remove(&bus->ports, function);
+    board_map_remove(&bus->memory, function);
+    atomic_fetch_add(&bus->removals, 1);
+    pthread_rwlock_unlock(&bus->lock);
+}
+
 static u64 board_range_read(const struct board_range *range, u64 offset, unsigned bytes)
 {
     if (range->function)
@@ -136,25 +146,38 @@ static void board_range_write(const struct board_range *range, u64 offset, unsig
 // byte.
 enum board_hit { BOARD_MISS, BOARD_HIT, BOARD_ACROSS };
 
+// Without the map lock, but not yet with the range's, its function may be taken out and freed: the caller looks again.
+static bool board_bus_stale(struct board_bus *bus, const struct board_range *range, unsigned removals)
+{
+    pthread_mutex_lock(range->lock);
+    if (LIKELY(atomic_load(&bus->removals) == removals))
+        return false;
+    pthread_mutex_unlock(range->lock);
+    return true;
+}
+
 // Finds the range and leaves with its lock held, or the map lock for reading where it has none.
 static enum board_hit board_bus_enter(struct board_bus *bus, enum device_space space, u64 address, unsigned bytes,
                                       struct board_range *range)
 {
     struct board_map *map = board_bus_map(bus, space);
-    pthread_rwlock_rdlock(&bus->lock);
-    unsigned at = board_map_search(map, address);
-    enum board_hit hit = BOARD_MISS;
-    if (at < map->count && map->ranges[at].base <= address + (bytes - 1)) {
-        *range = map->ranges[at];
-        u64 offset = address - range->base;
-        bool inside = address >= range->base && bytes <= range->bytes && offset <= range->bytes - bytes;
-        hit = inside ? BOARD_HIT : BOARD_ACROSS;
-    }
-    if (hit == BOARD_HIT && !range->lock)
-        return hit;
-    pthread_rwlock_unlock(&bus->lock);
-    if (hit == BOARD_HIT)
-        pthread_mutex_lock(range->lock);
+    enum board_hit hit;
+    unsigned removals;
+    do {
+        pthread_rwlock_rdlock(&bus->lock);
+        removals = atomic_load(&bus->removals);
+        unsigned at = board_map_search(map, address);
+        hit = BOARD_MISS;
+        if (at < map->count && map->ranges[at].base <= address + (bytes - 1)) {
+            *range = map->ranges[at];
+            u64 offset = address - range->base;
+            bool inside = address >= range->base && bytes <= range->bytes && offset <= range->bytes - bytes;
+            hit = inside ? BOARD_HIT : BOARD_ACROSS;
+        }
+        if (hit == BOARD_HIT && !range->lock)
+            return hit;
+        pthread_rwlock_unlock(&bus->lock);
+    } while (hit == BOARD_HIT && board_bus_stale(bus, range, removals));
     return hit;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "device/device.h"
 #include "device/pci.h"
@@ -29,6 +30,7 @@ struct board_map {
 struct board_bus {
     pthread_rwlock_t lock;
     struct board_map ports, memory;
+    atomic_uint removals; // functions that were taken out
 };
 
 void board_bus_init(struct board_bus *bus);
@@ -39,6 +41,10 @@ bool board_bus_add_chip(struct board_bus *bus, const struct device_model *model,
 
 // Takes the function's BARs out and puts those that are decoded now back in.
 void board_bus_update_function(struct board_bus *bus, struct pci_function *function, pthread_mutex_t *lock);
+
+// Takes the function out: once nobody holds the lock of its ranges any more, it is not called again. The caller holds
+// that lock.
+void board_bus_remove_function(struct board_bus *bus, const struct pci_function *function);
 
 // bytes: 1..8. Nothing there: all ones, ignored.
 u64 board_bus_read(struct board_bus *bus, enum device_space space, u64 address, unsigned bytes);

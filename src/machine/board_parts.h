@@ -9,6 +9,7 @@
 #include "device/fwcfg.h"
 #include "device/i8042.h"
 #include "device/ioapic.h"
+#include "device/pci_hotplug.h"
 #include "device/pic.h"
 #include "device/pit.h"
 #include "device/rtc.h"
@@ -41,6 +42,7 @@ struct board {
     struct fwcfg fwcfg;
     struct testdev testdev;
     struct pci_host pci;
+    struct pci_hotplug hotplug;
 
     pthread_mutex_t irq_lock;
     struct pic pic;
@@ -57,7 +59,7 @@ struct board_part {
     bool debug;    // only with board_config.debug
 };
 
-enum { BOARD_PARTS = 10 };
+enum { BOARD_PARTS = 11 };
 extern const struct board_part board_parts[BOARD_PARTS];
 
 // Under chip_lock, after anything that may have moved a timer.

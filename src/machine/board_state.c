@@ -39,6 +39,8 @@ void board_resume(struct board *board)
         if (board->power_button)
             acpi_pm_power_button(&board->pm);
         board->power_button = false;
+        if (board->hotplug.plugged | board->hotplug.leaving)
+            acpi_pm_event(&board->pm, ACPI_PM_GPE_HOTPLUG);
         board->armed = TIMER_NEVER;
         board_rearm(board);
     }

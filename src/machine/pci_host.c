@@ -31,18 +31,33 @@ static const struct pci_host_ops pci_host_ops = {
     .moved = pci_host_moved,
 };
 
+int pci_host_attach_at(struct pci_host *host, struct pci_function *function, unsigned slot, struct error *error)
+{
+    if (slot >= PCI_HOST_SLOTS || host->functions[slot])
+        return error_set(error, "PCI function %s: slot %u of the bus is taken", function->name, slot);
+    host->functions[slot] = function;
+    function->slot = slot;
+    function->host_ops = &pci_host_ops;
+    function->host = host;
+    return 0;
+}
+
 int pci_host_attach(struct pci_host *host, struct pci_function *function, struct error *error)
 {
-    for (unsigned slot = 0; slot < PCI_HOST_SLOTS; slot++) {
-        if (host->functions[slot])
-            continue;
-        host->functions[slot] = function;
-        function->slot = slot;
-        function->host_ops = &pci_host_ops;
-        function->host = host;
-        return 0;
-    }
-    return error_set(error, "PCI function %s: all %u slots of the bus are taken", function->name, PCI_HOST_SLOTS);
+    for (unsigned slot = 0; slot < PCI_HOST_PLUG_FIRST; slot++)
+        if (!host->functions[slot])
+            return pci_host_attach_at(host, function, slot, error);
+    return error_set(error, "PCI function %s: all %u slots of the bus are taken", function->name, PCI_HOST_PLUG_FIRST);
+}
+
+struct pci_function *pci_host_detach(struct pci_host *host, unsigned slot)
+{
+    struct pci_function *function = host->functions[slot];
+    if (!function)
+        return NULL;
+    host->functions[slot] = NULL;
+    board_bus_remove_function(host->bus, function);
+    return function;
 }
 
 int pci_host_init(struct pci_host *host, struct error *error)

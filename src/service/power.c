@@ -133,8 +133,7 @@ static char *lower(const char *text)
 
 static char *copied(const char *text) { return text ? value_text_copy(text) : NULL; }
 
-// A dynamic address is drawn at the first start, as Hyper-V does it.
-static int power_addresses(struct service *service, struct vm_record *draft, struct error *error)
+int power_addresses(struct service *service, struct vm_record *draft, struct error *error)
 {
     for (size_t i = 0; i < draft->adapter_count; i++) {
         char mac[13];
@@ -163,14 +162,19 @@ static int config_disks(struct control_config *config, const struct vm_record *r
     return 0;
 }
 
-static int config_adapters(struct control_config *config, const struct vm_record *record, struct error *error)
+int power_adapters(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count, const struct vm_record *record,
+                   struct error *error)
 {
+    *count = 0;
     for (size_t i = 0; i < record->adapter_count; i++) {
         const struct vm_adapter *adapter = &record->adapters[i];
-        if (config->adapter_count == CONTROL_ADAPTERS)
+        if (*count == CONTROL_ADAPTERS)
             return error_set(error, "it has more than %d network adapters", CONTROL_ADAPTERS);
-        struct control_adapter *to = &config->adapters[config->adapter_count++];
-        *to = (struct control_adapter){.id = copied(adapter->id), .network = copied("wire")};
+        if (!adapter->mac)
+            continue; // not started yet
+        struct control_adapter *to = &adapters[(*count)++];
+        *to = (struct control_adapter){
+            .id = copied(adapter->id), .place = (unsigned)adapter->place, .network = copied("wire")};
         for (int byte = 0; byte < 6; byte++) {
             const char digits[3] = {adapter->mac[2 * byte], adapter->mac[2 * byte + 1], 0};
             to->mac[byte] = (u8)strtoul(digits, NULL, 16);
@@ -208,7 +212,8 @@ static int power_config(struct service *service, const struct vm_record *record,
         .com_ports = {copied(record->com1_path), copied(record->com2_path)},
     };
     free(folder);
-    if (made < 0 || config_disks(config, record, error) < 0 || config_adapters(config, record, error) < 0)
+    if (made < 0 || config_disks(config, record, error) < 0 ||
+        power_adapters(config->adapters, &config->adapter_count, record, error) < 0)
         return -1;
     return 0;
 }

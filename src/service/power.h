@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "control/control.h"
 #include "service/vm.h"
 
 int power_start(struct vm *vm, struct vm_record *draft, struct error *error);
@@ -18,6 +19,13 @@ int power_reset(struct vm *vm, struct vm_record *draft, struct error *error);
 // more.
 int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gone)(void *context), void *context,
                     struct error *error);
+
+// Draws the dynamic addresses that are still lacking: at the first start, as Hyper-V does it, or when an adapter comes
+// while it runs. -1: there are none left.
+int power_addresses(struct service *service, struct vm_record *draft, struct error *error);
+// The adapters in the words of the worker (control.h); `count` of them are to be freed, also on failure.
+int power_adapters(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count, const struct vm_record *record,
+                   struct error *error);
 
 enum { POWER_SHUT_DOWN_MS = 5 * 60 * 1000 }; // Hyper-V's five minutes
 

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "cmdlet/value.h"
+#include "control/control.h"
 #include "service/version.h"
 
 #define TEXT(type, member) {#member, RECORD_TEXT, offsetof(struct type, member)}
@@ -108,6 +109,7 @@ const struct record_column record_adapter_columns[] = {
     INT(vm_adapter, vlan_native),
     TEXT(vm_adapter, vlan_list),
     TEXT(vm_adapter, acl),
+    INT(vm_adapter, place),
     {0},
 };
 
@@ -238,6 +240,35 @@ static void adapter_sound(struct vm_adapter *adapter)
         record_text_set(&adapter->mac, NULL);
 }
 
+// The first place that no adapter has; 0 if all are taken, which is refused later.
+static s64 place_free(const struct vm_record *record)
+{
+    u32 taken = 0;
+    for (size_t i = 0; i < record->adapter_count; i++)
+        if (record->adapters[i].place >= 0 && record->adapters[i].place < CONTROL_ADAPTERS)
+            taken |= (u32)1 << record->adapters[i].place;
+    for (s64 place = 0; place < CONTROL_ADAPTERS; place++)
+        if (!(taken >> place & 1))
+            return place;
+    return 0;
+}
+
+// Records from before there were places have none.
+static void places_sound(struct vm_record *record)
+{
+    u32 taken = 0;
+    for (size_t i = 0; i < record->adapter_count; i++) {
+        s64 *place = &record->adapters[i].place;
+        if (*place < 0 || *place >= CONTROL_ADAPTERS || taken >> *place & 1)
+            *place = -1;
+        else
+            taken |= (u32)1 << *place;
+    }
+    for (size_t i = 0; i < record->adapter_count; i++)
+        if (record->adapters[i].place < 0)
+            record->adapters[i].place = place_free(record);
+}
+
 bool record_vm_sound(struct vm_record *record)
 {
     struct vm_record usual = {0};
@@ -268,6 +299,7 @@ bool record_vm_sound(struct vm_record *record)
         if (!guid_sound(record->adapters[i].id))
             record_adapter_remove(record, i);
     }
+    places_sound(record);
     record_vm_free(&usual);
     return true;
 }
@@ -326,8 +358,9 @@ void record_drive_remove(struct vm_record *record, size_t index)
 struct vm_adapter *record_adapter_add(struct vm_record *record)
 {
     record->adapters = value_reallocate(record->adapters, (record->adapter_count + 1) * sizeof *record->adapters);
+    const s64 place = place_free(record);
     struct vm_adapter *adapter = &record->adapters[record->adapter_count++];
-    *adapter = (struct vm_adapter){.dynamic_mac = true, .vmq_weight = 100};
+    *adapter = (struct vm_adapter){.place = place, .dynamic_mac = true, .vmq_weight = 100};
     adapter->id = value_allocate(RECORD_GUID);
     record_guid(adapter->id);
     record_text_set(&adapter->port_mirroring, "None");

@@ -25,6 +25,7 @@ struct vm_drive {
 struct vm_adapter {
     s64 row;           // 0: not stored yet
     char *id;          // GUID
+    s64 place;         // on the board, no two the same (control.h): a saved state has it there
     char *name;        // "Network Adapter"
     char *switch_name; // NULL: not connected
     char *mac;         // twelve hexadecimal digits; NULL: none yet, given at first start

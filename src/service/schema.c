@@ -169,4 +169,6 @@ static const char network[] =
 static const char backend[] = "ALTER TABLE host ADD COLUMN network_backend TEXT;\n";
 static const char user[] = "ALTER TABLE vm ADD COLUMN user INTEGER NOT NULL DEFAULT 0;\n";
 
-const char *const schema_steps[] = {first, network, backend, user, NULL};
+static const char place[] = "ALTER TABLE adapter ADD COLUMN place INTEGER NOT NULL DEFAULT -1;\n"; // -1: not chosen yet
+
+const char *const schema_steps[] = {first, network, backend, user, place, NULL};

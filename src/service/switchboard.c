@@ -448,18 +448,38 @@ static void vm_pull_rest(struct switchboard *board, const struct vm_record *reco
     }
 }
 
+// Which adapters there are, before what they are plugged into.
+static int vm_tell_adapters(struct peer *worker, const struct vm_record *record, struct error *error)
+{
+    struct control_adapter adapters[CONTROL_ADAPTERS];
+    unsigned count;
+    int result = power_adapters(adapters, &count, record, error);
+    if (result == 0) {
+        json_t *arguments = json_pack("{s:o}", "adapters", control_adapters_write(adapters, count));
+        json_t *answer = peer_command_with(worker, "adapters", arguments, NULL, 0, ASK_MS, error);
+        result = answer ? 0 : -1;
+        json_decref(arguments);
+        json_decref(answer);
+    }
+    for (unsigned i = 0; i < count; i++)
+        control_adapter_free(&adapters[i]);
+    return result;
+}
+
 static int vm_update(struct switchboard *board, struct vm *vm, struct error *error)
 {
     struct vm_view view;
     struct peer *worker = vm_worker(vm);
     int result = 0;
     vm_glance(vm, &view);
+    vm_pull_rest(board, &view.record, worker != NULL);
+    if (worker)
+        result = vm_tell_adapters(worker, &view.record, error);
     for (size_t i = 0; i < view.record.adapter_count; i++) {
         struct error why;
         if (adapter_update(board, &view.record, &view.record.adapters[i], worker, &why) < 0 && result == 0)
             result = error_set(error, "network adapter '%s': %s", view.record.adapters[i].name, why.text);
     }
-    vm_pull_rest(board, &view.record, worker != NULL);
     vm_view_free(&view);
     peer_unref(worker);
     return result;

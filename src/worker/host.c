@@ -138,8 +138,9 @@ static int host_open_images(struct host *host, struct error *error)
 
 static int host_open_wires(struct host *host, struct error *error)
 {
-    for (unsigned i = 0; i < host->options->adapter_count; i++) {
-        if (host->options->adapters[i].net != RUN_NET_WIRE)
+    for (unsigned i = 0; i < RUN_ADAPTERS; i++) {
+        const struct run_adapter *adapter = &host->options->adapters[i];
+        if (!adapter->present || adapter->net != RUN_NET_WIRE)
             continue;
         host->wires[i] = wire_port_create(error);
         if (!host->wires[i])
@@ -180,8 +181,8 @@ void host_jail(const struct host *host, const struct engine *engine, const char 
                struct jail_config *jail)
 {
     *jail = (struct jail_config){.anywhere = state_directory && !state_directory[0]};
-    for (unsigned i = 0; i < host->options->adapter_count; i++)
-        jail->network |= host->options->adapters[i].net == RUN_NET_USER;
+    for (unsigned i = 0; i < RUN_ADAPTERS; i++)
+        jail->network |= host->options->adapters[i].present && host->options->adapters[i].net == RUN_NET_USER;
     host_jail_calls(jail);
     jail->paths[0] = (struct jail_path){.path = state_directory, .writable = true};
     jail->paths[1] = (struct jail_path){.path = engine == &engine_kvm && !host->device ? "/dev/kvm" : NULL,

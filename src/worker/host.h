@@ -32,10 +32,13 @@ struct host {
     int device;               // /dev/kvm, for a VM whose user may not open it; 0: it is opened by name
     struct channel *channel;  // to the guest's agent
     struct agent *agent;      // from host_start on
-    struct network_port *wires[RUN_ADAPTERS]; // RUN_NET_WIRE: plugged and pulled by the service
+    struct network_port *wires[RUN_ADAPTERS]; // RUN_NET_WIRE, by place: plugged and pulled by the service
     struct memory_policy memory;
     void (*agent_changed)(void *context); // agent_events.changed; set before host_start, or NULL
     void *agent_context;
+    // An adapter has left its place, on the thread that lives the VM; or NULL: none are taken out.
+    void (*adapter_left)(void *context, unsigned place, bool let_go);
+    void *adapter_context;
     pthread_mutex_t lock; // vm
     struct vm *vm;        // that input and escape keys are meant for, NULL between two
     bool ended;           // the escape key came between two

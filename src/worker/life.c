@@ -13,6 +13,7 @@ static void life_woken(const struct life *life, struct vm *vm)
     u64 count;
     ssize_t ignored = read(vm->wake, &count, sizeof count);
     (void)ignored;
+    vm_collect(vm);
     if (atomic_exchange(&vm->save_wanted, false) && !atomic_load(&vm->over))
         life->save(life->context, vm);
 }

@@ -202,7 +202,7 @@ static int run_take_net(struct run_options *options, const char *value, struct e
     int choice = run_choice("--net", value, words, error);
     if (choice < 0)
         return -1;
-    options->adapter_count = choice == RUN_NET_USER;
+    options->adapters[0].present = choice == RUN_NET_USER;
     options->adapters[0].net = (enum run_net)choice;
     return 0;
 }

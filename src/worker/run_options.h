@@ -25,6 +25,7 @@ enum run_net {
 };
 
 struct run_adapter {
+    bool present;
     enum run_net net;
     u8 mac[6];
 };
@@ -42,8 +43,7 @@ struct run_options {
     const char *append;
     struct run_disk disks[RUN_DISKS];
     unsigned disk_count;
-    struct run_adapter adapters[RUN_ADAPTERS];
-    unsigned adapter_count;
+    struct run_adapter adapters[RUN_ADAPTERS]; // each at its place on the board (board_plug)
     enum run_console console;
     const char *console_path;
     const char *console_path_too; // another socket of the same console, or NULL

@@ -51,6 +51,16 @@ static void vm_on_reset(void *context) { vm_end(context, VM_RESET, 0, "%s", "");
 
 static void vm_on_debug_exit(void *context, unsigned status) { vm_end(context, VM_DEBUG_EXIT, status, "%s", ""); }
 
+static void vm_on_unplugged(void *context, unsigned place, bool let_go)
+{
+    struct vm *vm = context;
+    pthread_mutex_lock(&vm->lock);
+    vm->unplugged |= (u32)1 << place;
+    vm->let_go = let_go ? vm->let_go | (u32)1 << place : vm->let_go & ~((u32)1 << place);
+    pthread_mutex_unlock(&vm->lock);
+    vm_wake(vm);
+}
+
 static void vm_on_extint(void *context)
 {
     struct vm *vm = context;
@@ -76,7 +86,7 @@ static int vm_create_board(struct vm *vm, struct error *error)
         .debug = vm->options->debug_exit,
         .console = host_serial(vm->host),
         .events = {.context = vm, .shutdown = vm_on_shutdown, .reset = vm_on_reset, .debug_exit = vm_on_debug_exit,
-                   .extint = vm_on_extint},
+                   .unplugged = vm_on_unplugged, .extint = vm_on_extint},
     };
     vm->board = board_create(&config, error);
     if (!vm->board)
@@ -236,6 +246,28 @@ int vm_set_memory(struct vm *vm, const struct memory_policy *policy, struct erro
     vm->host->memory = *policy;
     pthread_mutex_unlock(&vm->host->lock);
     return 0;
+}
+
+int vm_plug(struct vm *vm, unsigned place, struct error *error)
+{
+    return vm_devices_plug(vm->devices, place, vm->host, vm->board, vm->paused, error);
+}
+
+void vm_unplug(struct vm *vm, unsigned place, bool ask) { board_unplug(vm->board, place, ask && !vm->paused); }
+
+void vm_collect(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    u32 left = vm->unplugged, let_go = vm->let_go;
+    vm->unplugged = 0;
+    pthread_mutex_unlock(&vm->lock);
+    for (unsigned place = 0; place < RUN_ADAPTERS; place++) {
+        if (!(left >> place & 1))
+            continue;
+        vm_devices_unplugged(vm->devices, place);
+        if (vm->host->adapter_left)
+            vm->host->adapter_left(vm->host->adapter_context, place, let_go >> place & 1);
+    }
 }
 
 enum vm_shutdown vm_shutdown(struct vm *vm)

@@ -37,6 +37,7 @@ struct vm {
     pthread_mutex_t lock; // ending, meeting
     struct vcpu_meeting meeting;
     atomic_bool pausing; // vCPU threads meet
+    u32 unplugged, let_go; // places whose cards have left, and those of which the guest let go; under `lock`
     bool paused;         // whoever calls vm_pause and vm_resume
     struct vm_ending ending;
 };
@@ -81,6 +82,14 @@ int vm_set_memory(struct vm *vm, const struct memory_policy *policy, struct erro
 // effect, by the power button. Says which was tried first.
 enum vm_shutdown { VM_SHUTDOWN_AGENT, VM_SHUTDOWN_POWER_BUTTON };
 enum vm_shutdown vm_shutdown(struct vm *vm);
+
+// Network adapters, while it runs or is paused; on the thread that lives the VM. What `place` of the options says is
+// plugged; or the card there is taken out: the guest is asked for it, and it is pulled when the guest does not let go
+// or cannot, because it is paused or `ask` is false. When it has left, vm_collect frees it and says so (host.h); call it
+// when `wake` is readable.
+int vm_plug(struct vm *vm, unsigned place, struct error *error);
+void vm_unplug(struct vm *vm, unsigned place, bool ask);
+void vm_collect(struct vm *vm);
 
 // Any thread: whoever waits for `wake` finds save_wanted.
 void vm_want_save(struct vm *vm);

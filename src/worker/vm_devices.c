@@ -1,5 +1,6 @@
 // See vm_devices.h. The order of attachment is the order of slots, and so of names in the guest: disks first (vda is
-// the first --disk), then the rest.
+// the first --disk), then the rest; network adapters have slots of their own after all others, each always the same, so
+// that one which comes or goes moves nothing else.
 #include "worker/vm_devices.h"
 
 #include <stdlib.h>
@@ -15,14 +16,14 @@
 #include "virtio/virtio_rng.h"
 #include "virtio/virtio_serial.h"
 
-enum { VM_DEVICES = RUN_DISKS + RUN_ADAPTERS + 5 };
+enum { VM_FIXED = RUN_DISKS + 5, VM_DEVICES = VM_FIXED + RUN_ADAPTERS };
+static_assert((int)RUN_ADAPTERS == BOARD_PLACES, "each has a place");
 
 struct vm_devices {
     const struct run_options *options;
-    struct network_port *nets[RUN_ADAPTERS];
-    unsigned net_count;
+    struct network_port *nets[RUN_ADAPTERS]; // ours; the host's wires are not here
     struct memory_control *memory;
-    struct virtio_pci *functions[VM_DEVICES];
+    struct virtio_pci *functions[VM_DEVICES]; // `count` fixed ones; from VM_FIXED on adapters by place; NULL: none
     unsigned count;
 };
 
@@ -37,10 +38,11 @@ static int vm_devices_add(struct vm_devices *devices, struct board *board, struc
 }
 
 // `wire` is the host's; other ports are made anew with each board.
-static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapter *adapter, struct network_port *wire,
-                              struct board *board, struct error *error)
+static struct virtio_pci *vm_devices_net(struct vm_devices *devices, unsigned place, struct network_port *wire,
+                                         struct memory *memory, struct error *error)
 {
     const unsigned cpus = devices->options->cpus;
+    const struct run_adapter *adapter = &devices->options->adapters[place];
     struct virtio_net_config config = {
         .port = wire,
         .queue_pairs = cpus < VIRTIO_NET_PAIRS ? cpus : VIRTIO_NET_PAIRS,
@@ -48,13 +50,51 @@ static int vm_devices_add_net(struct vm_devices *devices, const struct run_adapt
     if (wire)
         wire_port_begin(wire);
     else
-        config.port = adapter->net == RUN_NET_USER ? slirp_open(NULL, error) : network_nowhere(error);
-    if (!config.port)
-        return error_prefix(error, "network adapter");
-    if (!wire)
-        devices->nets[devices->net_count++] = config.port;
+        config.port = devices->nets[place] =
+            adapter->net == RUN_NET_USER ? slirp_open(NULL, error) : network_nowhere(error);
+    if (!config.port) {
+        error_prefix(error, "network adapter");
+        return NULL;
+    }
     memcpy(config.mac, adapter->mac, sizeof config.mac);
-    return vm_devices_add(devices, board, virtio_net_create(board_memory(board), &config, error), error);
+    return virtio_net_create(memory, &config, error);
+}
+
+static int vm_devices_add_net(struct vm_devices *devices, unsigned place, struct host *host, struct board *board,
+                              struct error *error)
+{
+    struct virtio_pci *function = vm_devices_net(devices, place, host->wires[place], board_memory(board), error);
+    devices->functions[VM_FIXED + place] = function;
+    return function ? board_plug(board, &function->function, place, error) : -1;
+}
+
+void vm_devices_unplugged(struct vm_devices *devices, unsigned place)
+{
+    struct virtio_pci *function = devices->functions[VM_FIXED + place];
+    devices->functions[VM_FIXED + place] = NULL;
+    if (function) {
+        virtio_stop(function->virtio);
+        pci_intx_set(&function->function, false); // its line is shared
+        virtio_pci_destroy(function);
+    }
+    network_close(devices->nets[place]);
+    devices->nets[place] = NULL;
+}
+
+// It lives before the guest can find it.
+int vm_devices_plug(struct vm_devices *devices, unsigned place, struct host *host, struct board *board, bool paused,
+                    struct error *error)
+{
+    struct virtio_pci *function = vm_devices_net(devices, place, host->wires[place], board_memory(board), error);
+    devices->functions[VM_FIXED + place] = function;
+    int result = function ? virtio_start(function->virtio, error) : -1;
+    if (!result && paused)
+        virtio_pause(function->virtio);
+    if (!result)
+        result = board_plug(board, &function->function, place, error);
+    if (result)
+        vm_devices_unplugged(devices, place);
+    return result;
 }
 
 static int vm_devices_add_memory(struct vm_devices *devices, struct board *board, struct error *error)
@@ -82,8 +122,8 @@ static int vm_devices_add_all(struct vm_devices *devices, struct host *host, str
     const struct virtio_console_config console = {.console = host->console};
     if (vm_devices_add(devices, board, virtio_console_create(memory, &console, error), error))
         return -1;
-    for (unsigned i = 0; i < devices->options->adapter_count; i++)
-        if (vm_devices_add_net(devices, &devices->options->adapters[i], host->wires[i], board, error))
+    for (unsigned i = 0; i < RUN_ADAPTERS; i++)
+        if (devices->options->adapters[i].present && vm_devices_add_net(devices, i, host, board, error))
             return -1;
     const struct virtio_rng_config rng = {.bytes_per_second = 0};
     if (vm_devices_add(devices, board, virtio_rng_create(memory, &rng, error), error))
@@ -111,32 +151,40 @@ struct vm_devices *vm_devices_create(const struct run_options *options, struct h
 
 int vm_devices_start(struct vm_devices *devices, struct error *error)
 {
-    for (unsigned i = 0; i < devices->count; i++)
-        if (virtio_start(devices->functions[i]->virtio, error))
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        if (devices->functions[i] && virtio_start(devices->functions[i]->virtio, error))
             return -1;
     return 0;
 }
 
 void vm_devices_pause(struct vm_devices *devices)
 {
-    for (unsigned i = 0; i < devices->count; i++)
-        virtio_pause(devices->functions[i]->virtio);
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        if (devices->functions[i])
+            virtio_pause(devices->functions[i]->virtio);
 }
 
 void vm_devices_resume(struct vm_devices *devices)
 {
-    for (unsigned i = 0; i < devices->count; i++)
-        virtio_resume(devices->functions[i]->virtio);
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        if (devices->functions[i])
+            virtio_resume(devices->functions[i]->virtio);
 }
 
 struct memory_control *vm_devices_memory(struct vm_devices *devices) { return devices->memory; }
 
-unsigned vm_devices_count(const struct vm_devices *devices) { return devices->count; }
+unsigned vm_devices_count(const struct vm_devices *devices)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        count += devices->functions[i] != NULL;
+    return count;
+}
 
 int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, struct error *error)
 {
-    for (unsigned i = 0; i < devices->count; i++)
-        if (virtio_state_save(devices->functions[i], writer, error))
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        if (devices->functions[i] && virtio_state_save(devices->functions[i], writer, error))
             return -1;
     return 0;
 }
@@ -144,24 +192,25 @@ int vm_devices_save(struct vm_devices *devices, struct state_writer *writer, str
 int vm_devices_restore(struct vm_devices *devices, struct board *board, struct state_reader *reader,
                        struct error *error)
 {
-    for (unsigned i = 0; i < devices->count; i++)
-        if (virtio_state_restore(devices->functions[i], board, reader, error))
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        if (devices->functions[i] && virtio_state_restore(devices->functions[i], board, reader, error))
             return -1;
     return 0;
 }
 
 void vm_devices_stop(struct vm_devices *devices)
 {
-    for (unsigned i = 0; i < devices->count; i++)
-        virtio_stop(devices->functions[i]->virtio);
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        if (devices->functions[i])
+            virtio_stop(devices->functions[i]->virtio);
 }
 
 void vm_devices_destroy(struct vm_devices *devices)
 {
-    while (devices->count)
-        virtio_pci_destroy(devices->functions[--devices->count]);
+    for (unsigned i = 0; i < VM_DEVICES; i++)
+        virtio_pci_destroy(devices->functions[i]);
     memory_control_destroy(devices->memory);
-    while (devices->net_count)
-        network_close(devices->nets[--devices->net_count]);
+    for (unsigned i = 0; i < RUN_ADAPTERS; i++)
+        network_close(devices->nets[i]);
     free(devices);
 }

@@ -1,4 +1,4 @@
-// The PCI functions of a VM, from its options.
+// The PCI functions of a VM, from its options. Network adapters are cards that come and go; the rest stays.
 #pragma once
 
 #include "machine/board.h"
@@ -12,6 +12,11 @@ struct vm_devices;
 // Creates them and attaches them to the board. NULL with the reason in `error`.
 struct vm_devices *vm_devices_create(const struct run_options *options, struct host *host, struct board *board,
                                      struct error *error);
+// One more adapter, at its place; `paused`: it begins with the others. And what a card leaves behind that is out of the
+// board.
+int vm_devices_plug(struct vm_devices *devices, unsigned place, struct host *host, struct board *board, bool paused,
+                    struct error *error);
+void vm_devices_unplugged(struct vm_devices *devices, unsigned place);
 int vm_devices_start(struct vm_devices *devices, struct error *error);
 void vm_devices_pause(struct vm_devices *devices); // until vm_devices_resume, none touches guest memory or the board
 void vm_devices_resume(struct vm_devices *devices);

@@ -80,21 +80,9 @@ static int worker_disks(struct worker *worker, struct error *error)
 
 static int worker_adapters(struct worker *worker, struct error *error)
 {
-    struct run_options *options = &worker->options;
-    for (unsigned i = 0; i < worker->config.adapter_count; i++) {
-        const struct control_adapter *adapter = &worker->config.adapters[i];
-        struct run_adapter *to = &options->adapters[options->adapter_count++];
-        memcpy(to->mac, adapter->mac, sizeof to->mac);
-        if (!strcmp(adapter->network, "user"))
-            to->net = RUN_NET_USER;
-        else if (!strcmp(adapter->network, "none"))
-            to->net = RUN_NET_NONE;
-        else if (!strcmp(adapter->network, "wire"))
-            to->net = RUN_NET_WIRE;
-        else
-            return error_set(error, "network adapter %s: network '%.64s' is neither wire nor user nor none", adapter->id,
-                             adapter->network);
-    }
+    for (unsigned i = 0; i < worker->config.adapter_count; i++)
+        if (worker_adapter(&worker->options, &worker->config.adapters[i], error))
+            return -1;
     return 0;
 }
 static_assert(CONTROL_ADAPTERS == (int)RUN_ADAPTERS, "all are taken");
@@ -188,6 +176,8 @@ static int worker_open(struct worker *worker, struct error *error)
         worker->host.memory.minimum = worker->host.memory.maximum = options->memory_bytes;
     worker->host.agent_changed = worker_tell_heartbeat;
     worker->host.agent_context = worker;
+    worker->host.adapter_left = worker_adapter_left;
+    worker->host.adapter_context = worker;
     return 0;
 }
 
@@ -233,6 +223,8 @@ static void worker_begins(void *context, struct vm *vm)
 static void worker_ends(void *context, struct vm *vm)
 {
     struct worker *worker = context;
+    vm_collect(vm);
+    worker_adapters_settle(worker, vm);
     pthread_mutex_lock(&worker->lock);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         worker->cpu_ns += vcpu_cpu_ns(&vm->vcpus[i]);

@@ -12,9 +12,7 @@
 
 struct worker_command {
     const char *name;
-    // On the VM's thread. -1 with the reason; *result may be left alone.
-    int (*act)(struct worker *worker, struct vm *vm, struct worker_request *request, json_t **result,
-               struct error *error);
+    worker_act *act;
 };
 
 static int command_pause(struct worker *worker, struct vm *vm, struct worker_request *request,
@@ -98,6 +96,7 @@ static int command_save(struct worker *worker, struct vm *vm, struct worker_requ
         return error_set(error, "\"path\": expected an absolute path");
     if (vm_pause(vm, error))
         return -1;
+    worker_adapters_settle(worker, vm); // what it shall not have any more is not saved
     worker_set_state(worker, CONTROL_SAVING);
     if (!vm_save_file(vm, path, error)) {
         vm_end(vm, VM_SAVED, 0, "%s", "");
@@ -110,33 +109,11 @@ static int command_save(struct worker *worker, struct vm *vm, struct worker_requ
     return -1;
 }
 
-// An adapter's cable: with descriptors (control.h) it is plugged, without any it is pulled.
-static int command_connect(struct worker *worker, struct vm *vm, struct worker_request *request, json_t **result,
-                           struct error *error)
-{
-    const char *id = json_string_value(json_object_get(request->message, "adapter"));
-    struct message_descriptors *descriptors = &request->descriptors;
-    (void)vm, (void)result;
-    for (unsigned i = 0; id && i < worker->config.adapter_count; i++) {
-        struct network_port *wire = worker->host.wires[i];
-        if (strcmp(worker->config.adapters[i].id, id) || !wire)
-            continue;
-        if (descriptors->count < CONTROL_WIRE_DESCRIPTORS) {
-            wire_port_pull(wire);
-            return 0;
-        }
-        if (wire_port_plug(wire, descriptors->fds[CONTROL_WIRE_MEMORY], descriptors->fds[CONTROL_WIRE_BELL], error))
-            return -1;
-        descriptors->fds[CONTROL_WIRE_MEMORY] = descriptors->fds[CONTROL_WIRE_BELL] = -1;
-        return 0;
-    }
-    return error_set(error, "'%s' was started without the adapter %.64s", worker->config.name, id ? id : "?");
-}
-
 static const struct worker_command worker_commands[] = {
     {"pause", command_pause}, {"resume", command_resume}, {"shutdown", command_shutdown},
     {"reset", command_reset}, {"end", command_end},       {"save", command_save},
-    {"memory", command_memory}, {"connect", command_connect},
+    {"memory", command_memory}, {"adapters", worker_do_adapters},
+    {"connect", worker_do_connect}, {"unplugged", worker_do_unplugged},
 };
 
 static const struct worker_command *worker_command_find(const char *name)
@@ -223,7 +200,8 @@ void worker_do_commands(struct worker *worker, struct vm *vm)
         bool over = !vm || atomic_load(&vm->over);
         int failed = over ? error_set(&error, "'%s' has just ended", worker->config.name)
                           : request.command->act(worker, vm, &request, &result, &error);
-        control_server_answer(worker->server, request.ticket, result, failed ? &error : NULL);
+        if (failed != WORKER_LATER)
+            control_server_answer(worker->server, request.ticket, result, failed ? &error : NULL);
         json_decref(request.message);
         message_close_descriptors(&request.descriptors);
     }

@@ -27,7 +27,7 @@ static void reads_what_it_wrote(void **state)
         .disks = {{.path = "/a.qcow2", .format = "qcow2"},
                   {.path = "/b.iso", .format = "raw", .readonly = true, .dvd = true}},
         .disk_count = 2,
-        .adapters = {{.id = "a", .mac = {2, 0, 0, 0xab, 0, 0xff}, .network = "user"}},
+        .adapters = {{.id = "a", .place = 3, .mac = {2, 0, 0, 0xab, 0, 0xff}, .network = "user"}},
         .adapter_count = 1, .com_ports = {NULL, "/run/com2"}, .user = 100007,
     };
     struct control_config read;
@@ -39,6 +39,7 @@ static void reads_what_it_wrote(void **state)
     assert_string_equal(text, again);
     assert_string_equal(read.disks[0].format, "qcow2");
     assert_true(read.disks[1].dvd && read.nested && read.memory_dynamic);
+    assert_int_equal(read.adapters[0].place, 3);
     assert_memory_equal(read.adapters[0].mac, config.adapters[0].mac, 6);
     assert_null(read.com_ports[0]);
     assert_string_equal(read.com_ports[1], "/run/com2");
@@ -79,7 +80,7 @@ static void refuses_what_is_wrong(void **state)
     refuses(",\"disks\":[{\"path\":\"/a\",\"format\":\"vmdk\"}]}", "\"vmdk\" is none of its values");
     refuses(",\"disks\":[{\"path\":\"/a\",\"snapshot\":true}]}", "\"snapshot\" is not known");
     refuses(",\"disks\":[{\"path\":\"/a\",\"format\":\"raw\"},7]}", "expected an object");
-    refuses(",\"adapters\":[{\"id\":\"a\",\"network\":\"none\",\"mac\":\"02:00:00:00:00:0g\"}]}",
+    refuses(",\"adapters\":[{\"id\":\"a\",\"place\":0,\"network\":\"none\",\"mac\":\"02:00:00:00:00:0g\"}]}",
             "no Ethernet address");
     refuses(",\"com_ports\":[1]}", "expected paths");
     refuses(",\"com_ports\":[null,null,null]}", "more than 2");

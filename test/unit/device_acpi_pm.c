@@ -52,6 +52,26 @@ static void test_timer(void **state)
     assert_true(timer_next(&f.time.list) == TIMER_NEVER);
 }
 
+static void test_general_purpose_event(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f);
+    acpi_pm_event(&f.pm, ACPI_PM_GPE_HOTPLUG);
+    assert_int_equal(f.sci.rises, 0); // not enabled
+    assert_int_equal(in(&f, 0x60C, 2), 2);
+    out(&f, 0x60E, 2, 0xFFFF);
+    assert_int_equal(in(&f, 0x60E, 2), 2); // there are no others
+    assert_true(f.sci.level);
+    out(&f, 0x60C, 1, 2);
+    assert_false(f.sci.level);
+    acpi_pm_event(&f.pm, ACPI_PM_GPE_HOTPLUG);
+    assert_int_equal(f.sci.rises, 2);
+    acpi_pm_model.reset(&f.pm);
+    assert_false(f.sci.level);
+    assert_int_equal(in(&f, 0x60C, 4), 0);
+}
+
 static void test_button(void **state)
 {
     (void)state;
@@ -87,7 +107,8 @@ static void test_power_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_timer), cmocka_unit_test(test_button), cmocka_unit_test(test_power_off),
+        cmocka_unit_test(test_timer), cmocka_unit_test(test_general_purpose_event), cmocka_unit_test(test_button),
+        cmocka_unit_test(test_power_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "device/i8042.h"
 #include "device/ioapic.h"
 #include "device/pci.h"
+#include "device/pci_hotplug.h"
 #include "device/pic.h"
 #include "device/pit.h"
 #include "device/rtc.h"
@@ -21,6 +22,7 @@ struct fixture {
     u64 said; // a hash of all that the chip told its surroundings
     union {
         struct acpi_pm pm;
+        struct pci_hotplug hotplug;
         struct fwcfg fwcfg;
         struct i8042 i8042;
         struct ioapic ioapic;
@@ -82,6 +84,12 @@ static void init_pm(struct fixture *f)
     f->chip.pm.context = f;
     acpi_pm_init(&f->chip.pm, &f->time.list);
 }
+static void say_slot(void *context, unsigned slot, bool let_go) { say(context, slot << 1 | let_go); }
+static void init_hotplug(struct fixture *f)
+{
+    f->chip.hotplug = (struct pci_hotplug){.slots = 0xFF, .context = f, .event = say_call, .leave = say_slot};
+    pci_hotplug_init(&f->chip.hotplug, &f->time.list);
+}
 static void init_uart(struct fixture *f)
 {
     f->chip.uart.irq = wire_of(f);
@@ -131,6 +139,13 @@ static void poke_pm(struct fixture *f, unsigned random)
         acpi_pm_power_button(&f->chip.pm);
 }
 
+static void poke_hotplug(struct fixture *f, unsigned random)
+{
+    void (*const pokes[])(struct pci_hotplug *hotplug, unsigned slot) = {pci_hotplug_plug, pci_hotplug_ask,
+                                                                         pci_hotplug_pull};
+    pokes[random % ARRAY_SIZE(pokes)](&f->chip.hotplug, random >> 8 & 15);
+}
+
 struct chip {
     const struct device_model *model;
     void (*init)(struct fixture *f);
@@ -143,6 +158,7 @@ static const struct chip chips[] = {
     {&pit_model, init_pit, NULL},
     {&rtc_model, init_rtc, NULL},
     {&acpi_pm_model, init_pm, poke_pm},
+    {&pci_hotplug_model, init_hotplug, poke_hotplug},
     {&uart_com1_model, init_uart, poke_uart},
     {&i8042_model, init_i8042, NULL},
     {&fwcfg_model, init_fwcfg, NULL},

@@ -47,7 +47,9 @@ struct fixture {
     u64 now;
     unsigned shutdowns, resets, extints, exits, status;
     unsigned doorbells;
-    struct pci_function function;
+    struct pci_function function, card;
+    unsigned unplugged, place;
+    bool let_go;
 };
 
 static u64 fixture_now(void *context) { return __atomic_load_n(&((struct fixture *)context)->now, __ATOMIC_RELAXED); }
@@ -58,6 +60,14 @@ static void on_exit_status(void *context, unsigned status)
 {
     ((struct fixture *)context)->exits++;
     ((struct fixture *)context)->status = status;
+}
+
+static void on_unplugged(void *context, unsigned place, bool let_go)
+{
+    struct fixture *f = context;
+    f->unplugged++;
+    f->place = place;
+    f->let_go = let_go;
 }
 
 static u64 bar_read(void *context, u64 offset, unsigned bytes)
@@ -83,7 +93,8 @@ static void start(struct fixture *f, u64 memory, unsigned cpus, bool debug)
         .memory_bytes = memory,
         .cpus = cpus,
         .debug = debug,
-        .events = {f, on_shutdown, on_reset, on_exit_status, on_extint},
+        .events = {.context = f, .shutdown = on_shutdown, .reset = on_reset, .debug_exit = on_exit_status,
+                   .unplugged = on_unplugged, .extint = on_extint},
         .clock = &clock,
         .wall_s = 1700000000,
     };
@@ -459,6 +470,55 @@ static void test_storm(void **state)
     stop(&f);
 }
 
+// A card that comes while it runs, is found, placed and used by the guest, asked for, and let go of.
+static void test_card_comes_and_goes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error error;
+    start(&f, MIB(16), 1, false);
+    f.card = (struct pci_function){
+        .name = "card",
+        .context = &f,
+        .vendor = 0x1AF4,
+        .device = 0x1041,
+        .intx = true,
+        .bars = {[0] = {PCI_BAR_MEMORY64, 0x1000, true, bar_read, bar_write}},
+    };
+    assert_int_equal(pci_init(&f.card, &error), 0);
+    out(&f, 0x60E, 2, 2);
+    assert_int_equal(board_plug(f.board, &f.card, BOARD_PLACES, &error), -1);
+    assert_true(config_read(&f, 29, 0) == UINT32_MAX);
+    assert_int_equal(board_plug(f.board, &f.card, 5, &error), 0);
+    assert_int_equal(board_plug(f.board, &f.card, 5, &error), -1); // taken
+    assert_int_equal(in(&f, 0x60C, 2), 2);
+    assert_int_equal(in(&f, 0x620, 4), 1 << 29);
+    assert_int_equal(config_read(&f, 29, 0), 0x10411AF4);
+    config_write(&f, 29, 0x10, 0xD0000000);
+    config_write(&f, 29, 0x04, 3);
+    assert_int_equal(board_read(f.board, DEVICE_MEMORY, 0xD0000008, 4), 0x1008);
+    pci_intx_set(&f.card, true);
+    board_unplug(f.board, 5, true);
+    assert_int_equal(in(&f, 0x624, 4), 1 << 29);
+    assert_int_equal(f.unplugged, 0);
+    out(&f, 0x628, 4, 1 << 29);
+    assert_true(f.unplugged == 1 && f.place == 5 && f.let_go);
+    assert_true(config_read(&f, 29, 0) == UINT32_MAX);
+    assert_true(board_read(f.board, DEVICE_MEMORY, 0xD0000008, 4) == UINT32_MAX);
+    pci_intx_set(&f.card, false); // goes through the board still
+    assert_int_equal(board_plug(f.board, &f.card, 5, &error), 0);
+    board_pause(f.board);
+    out(&f, 0x60C, 2, 2);
+    out(&f, 0x620, 4, UINT32_MAX);
+    board_unplug(f.board, 5, false);
+    assert_true(f.unplugged == 2 && !f.let_go);
+    assert_int_equal(in(&f, 0x60C, 2), 0); // nothing moves while it is paused
+    board_resume(f.board);
+    assert_int_equal(in(&f, 0x60C, 2), 2);
+    pci_destroy(&f.card);
+    stop(&f);
+}
+
 static void *storm_thread(void *argument)
 {
     storm(argument, 0xD1B54A32D192ED03, 150000);
@@ -485,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_events),        cmocka_unit_test(test_timer_interrupt),
         cmocka_unit_test(test_pci),           cmocka_unit_test(test_across_ranges),
         cmocka_unit_test(test_acpi),          cmocka_unit_test(test_map),
+        cmocka_unit_test(test_card_comes_and_goes),
         cmocka_unit_test(test_storm),         cmocka_unit_test(test_storm_from_two_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,6 +121,7 @@ static struct vm_record record_full(void)
     fill(record_drive_add(&record), record_drive_columns, 3);
     fill(record_adapter_add(&record), record_adapter_columns, 4);
     record_text_set(&record.adapters[0].id, "00000000-0000-4000-8000-000000000002");
+    record.adapters[0].place = 5;
     record_text_set(&record.adapters[0].mac, "00155d010203");
     record_text_set(&record.adapters[0].port_mirroring, "Source");
     record_text_set(&record.adapters[0].vlan_mode, "Trunk");

@@ -292,7 +292,7 @@ static void test_other_parts(void **state)
     setup->options.debug_exit = false;
     refused_with(setup, fd, "it was started with --debug-exit, and this VM without");
     setup->options = right;
-    setup->options.adapter_count = 0;
+    setup->options.adapters[0].present = false;
     refused_with(setup, fd, "it has 5 virtio devices, and this VM 4");
     setup->options = right;
     close(fd);

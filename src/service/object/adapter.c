@@ -2,6 +2,7 @@
 // (-ManagementOS) are host_adapter.c's, VLANs and access rules port_rule.c's.
 #include "service/object/adapter.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,10 @@
 
 #include "service/mac.h"
 #include "service/network.h"
+#include "service/peer.h"
+#include "service/power.h"
 #include "service/switchboard.h"
+#include "service/vm_room.h"
 
 static const char *on_off(bool on)
 {
@@ -380,17 +384,26 @@ static void adapter_disconnect(struct call *call)
     adapter_each(call, "Disconnect-VMNetworkAdapter", "Name", change_disconnect);
 }
 
-static bool refuse_running(struct call *call, struct vm *vm, const struct vm_record *draft)
+// The board of a VM that is on can be plugged, its saved state cannot.
+static bool refuse_plugging(struct call *call, struct vm *vm, const struct vm_record *draft)
 {
     const enum vm_state state = vm_state(vm);
-    if (vm_state_is_off(state))
+    if (vm_state_is_off(state) || state == VM_STATE_RUNNING || state == VM_STATE_PAUSED)
         return false;
     call_refuse(call, draft, "Network Adapter", REFUSE_STATE,
-                "Adapters can be added and removed only while '%s' is off, and it is %s: its board cannot be plugged "
-                "while it runs. Turn it off (Stop-VM) first; the adapters it has can be connected and disconnected at "
-                "any time.",
-                draft->name, vm_state_name(state));
+                "Adapters can be added and removed while '%s' is off, runs or is paused, and it is %s.", draft->name,
+                vm_state_name(state));
     return true;
+}
+
+// An adapter that is plugged has an address. False: told.
+static bool draw_address(struct call *call, struct vm *vm, struct vm_record *draft)
+{
+    struct error error;
+    if (vm_state_is_off(vm_state(vm)) || power_addresses(call->service, draft, &error) == 0)
+        return true;
+    call_refuse(call, draft, "Network Adapter", REFUSE_VALUE, "%s.", error.text);
+    return false;
 }
 
 static void adapter_add_one(struct call *call, struct vm *vm)
@@ -400,7 +413,7 @@ static void adapter_add_one(struct call *call, struct vm *vm)
     if (!draft)
         return;
     struct vm_adapter *adapter = NULL;
-    bool good = !refuse_running(call, vm, draft);
+    bool good = !refuse_plugging(call, vm, draft);
     if (good && draft->adapter_count >= CONTROL_ADAPTERS) {
         call_refuse(call, draft, "Network Adapter", REFUSE_VALUE, "It has %d adapters already, the most there can be.",
                     CONTROL_ADAPTERS);
@@ -410,7 +423,7 @@ static void adapter_add_one(struct call *call, struct vm *vm)
         adapter = record_adapter_add(draft);
         record_text_set(&adapter->name, call_string(call, "Name", "Network Adapter"));
         good = take_address(call, draft, adapter) &&
-               (!call_has(call, "SwitchName") || change_connect(call, draft, adapter));
+               (!call_has(call, "SwitchName") || change_connect(call, draft, adapter)) && draw_address(call, vm, draft);
         take_on_off(call, "DeviceNaming", &adapter->device_naming);
     }
     if (!good) {
@@ -418,7 +431,7 @@ static void adapter_add_one(struct call *call, struct vm *vm)
         return;
     }
     snprintf(id, sizeof id, "%s", adapter->id);
-    if (call_commit(call, vm, draft) && call_switch(call, "Passthru"))
+    if (call_commit(call, vm, draft) && adapter_apply(call, vm) && call_switch(call, "Passthru"))
         adapter_put(call, vm, id);
 }
 
@@ -435,25 +448,57 @@ static void adapter_add(struct call *call)
     vm_list_free(&list);
 }
 
+// Until the guest has let go of the adapter, or it was pulled (device/pci_hotplug.h says after how long).
+static void adapter_wait_unplugged(struct call *call, struct vm *vm, const char *id, const char *name)
+{
+    enum { LONGER_THAN_PATIENCE_MS = 20000 };
+    struct error error;
+    struct peer *worker = vm_worker(vm);
+    if (!worker)
+        return;
+    json_t *arguments = json_pack("{s:s}", "adapter", id);
+    json_t *answer = peer_command_with(worker, "unplugged", arguments, NULL, 0, LONGER_THAN_PATIENCE_MS, &error);
+    const char *by = json_string_value(json_object_get(answer, "by"));
+    if (!answer)
+        call_warning(call, "The network adapter '%s' is off the network, but the guest may see it still: %s.", name,
+                     error.text);
+    else if (by && !strcmp(by, "force"))
+        call_warning(call, "The guest did not let go of the network adapter '%s' in time; it was pulled.", name);
+    json_decref(answer);
+    json_decref(arguments);
+    peer_unref(worker);
+}
+
+struct removed_adapter {
+    char *id, *name;
+};
+
 static void adapter_remove_one(struct call *call, struct vm *vm)
 {
     struct vm_record *draft = call_change(call, vm, "Remove-VMNetworkAdapter");
-    unsigned removed = 0;
+    struct removed_adapter removed[CONTROL_ADAPTERS];
+    unsigned count = 0;
     if (!draft)
         return;
-    if (refuse_running(call, vm, draft)) {
+    if (refuse_plugging(call, vm, draft)) {
         call_cancel(call, vm, draft);
         return;
     }
-    for (size_t i = 0; i < draft->adapter_count; i++)
+    for (size_t i = 0; i < draft->adapter_count && count < CONTROL_ADAPTERS; i++)
         if (adapter_is_meant(call, "Name", &draft->adapters[i])) {
+            removed[count++] = (struct removed_adapter){.id = value_text_copy(draft->adapters[i].id),
+                                                        .name = value_text_copy(draft->adapters[i].name)};
             record_adapter_remove(draft, i--);
-            removed++;
         }
-    if (adapter_none(call, draft, "Name", removed))
+    if (adapter_none(call, draft, "Name", count))
         call_cancel(call, vm, draft);
-    else
-        call_commit(call, vm, draft);
+    else if (call_commit(call, vm, draft) && adapter_apply(call, vm))
+        for (unsigned i = 0; i < count; i++)
+            adapter_wait_unplugged(call, vm, removed[i].id, removed[i].name);
+    while (count) {
+        free(removed[--count].id);
+        free(removed[count].name);
+    }
 }
 
 static void adapter_remove(struct call *call)
