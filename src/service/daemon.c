@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,7 +28,7 @@
 #include "service/service.h"
 #include "service/tls.h"
 
-enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, LISTEN_FD = 3, BACKLOG = 128 };
+enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, LISTEN_FD = 3, BACKLOG = 128, END_MS = 30000 };
 
 struct daemon {
     char socket[PLACE_BYTES], state[PLACE_BYTES], runtime[PLACE_BYTES];
@@ -34,7 +36,7 @@ struct daemon {
     gid_t gid;
     const char *group;                                    // whose members may connect, too; NULL: nobody's
     const char *listen, *certificate, *key, *token_file; // TCP; NULL: not at all; made in the state directory
-    bool background, stop_vms;
+    bool background, stop_vms, end;
     int ready; // --background: whom to tell that the socket answers; -1: nobody
     struct api *api;
     bool inherited;      // the socket came from who started us, who looks after it
@@ -57,6 +59,7 @@ static const char usage[] =
     "  --worker PATH            run PATH as `nidus worker` instead of this program\n"
     "  --stop-vms               have all virtual machines do what their AutomaticStopAction says, and return\n"
     "                           when it is done: for the end of the host\n"
+    "  --end                    end the service that listens there, if one does; the virtual machines run on\n"
     "  --help                   print this and end\n";
 
 // --- The socket ------------------------------------------------------------------------------------------------------
@@ -348,12 +351,38 @@ static int stop_vms(const struct daemon *daemon)
     return STATUS_OK;
 }
 
+// Who listens on a socket is known from whoever reached it: no file could name another process by then. A socket of
+// systemd's own is left alone.
+static int end_service(const struct daemon *daemon)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct ucred peer = {0};
+    socklen_t length = sizeof peer;
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%.107s", daemon->socket);
+    const bool there = fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+                       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 1;
+    struct pollfd end = {.fd = there ? (int)syscall(SYS_pidfd_open, peer.pid, 0) : -1, .events = POLLIN};
+    if (fd >= 0)
+        close(fd);
+    if (end.fd < 0) // nobody, or gone already
+        return STATUS_OK;
+    const bool asked = syscall(SYS_pidfd_send_signal, end.fd, SIGTERM, NULL, 0) == 0;
+    const bool ended = asked && poll(&end, 1, END_MS) == 1;
+    if (!ended)
+        fprintf(stderr, "nidus: daemon: the service at '%s', process %d, did not end: %s\n", daemon->socket, peer.pid,
+                asked ? "it has work in hand" : strerror(errno));
+    close(end.fd);
+    return ended ? STATUS_OK : STATUS_FAILED;
+}
+
 static int options(struct daemon *daemon, int argc, char **argv)
 {
     static const struct option names[] = {
         {"background", no_argument, NULL, 'b'},      {"socket", required_argument, NULL, 's'},
         {"state-directory", required_argument, NULL, 'd'}, {"runtime-directory", required_argument, NULL, 'r'},
         {"worker", required_argument, NULL, 'w'},    {"stop-vms", no_argument, NULL, 'v'},
+        {"end", no_argument, NULL, 'e'},
         {"group", required_argument, NULL, 'g'},     {"listen", required_argument, NULL, 'l'},
         {"certificate", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},
         {"token-file", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {0}};
@@ -372,6 +401,9 @@ static int options(struct daemon *daemon, int argc, char **argv)
             break;
         case 'v':
             daemon->stop_vms = true;
+            break;
+        case 'e':
+            daemon->end = true;
             break;
         case 'w':
         case 'g':
@@ -415,6 +447,8 @@ int daemon_main(int argc, char **argv)
 {
     struct daemon daemon = {.ready = -1};
     int status = options(&daemon, argc, argv);
+    if (status < 0 && daemon.end)
+        status = end_service(&daemon);
     if (status < 0 && daemon.stop_vms)
         status = stop_vms(&daemon);
     if (status < 0 && daemon.background)
