@@ -472,7 +472,6 @@ static int vm_update(struct switchboard *board, struct vm *vm, struct error *err
     struct peer *worker = vm_worker(vm);
     int result = 0;
     vm_glance(vm, &view);
-    vm_pull_rest(board, &view.record, worker != NULL);
     if (worker)
         result = vm_tell_adapters(worker, &view.record, error);
     for (size_t i = 0; i < view.record.adapter_count; i++) {
@@ -480,6 +479,7 @@ static int vm_update(struct switchboard *board, struct vm *vm, struct error *err
         if (adapter_update(board, &view.record, &view.record.adapters[i], worker, &why) < 0 && result == 0)
             result = error_set(error, "network adapter '%s': %s", view.record.adapters[i].name, why.text);
     }
+    vm_pull_rest(board, &view.record, worker != NULL); // last: a switch that was just found again has no plugs before
     vm_view_free(&view);
     peer_unref(worker);
     return result;
