@@ -405,14 +405,13 @@ int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gon
                     struct error *error)
 {
     if (shut_down_ask(vm, milliseconds, error) == 0) {
-        if (vm_wait_end(vm, milliseconds, gone, context, NULL)) {
-            struct vm_record *draft = vm_change_begin(vm); // until its thread has settled it
-            if (draft && vm_state(vm) == VM_STATE_STOPPING) {
-                struct error store;
-                vm_settle(vm, draft, VM_STATE_OFF, &store);
-            }
-            if (draft)
+        struct peer_end end;
+        if (vm_wait_end(vm, milliseconds, gone, context, &end)) {
+            struct vm_record *draft = vm_change_begin(vm);
+            if (draft) {
+                vm_settle_ended(vm, draft, &end); // its thread may not have come to it
                 vm_change_cancel(vm, draft);
+            }
             return 0;
         }
         error_set(error, "its guest did not end within %u seconds; -TurnOff pulls the plug", milliseconds / 1000);

@@ -309,6 +309,24 @@ enum vm_state vm_state_of_end(const struct peer_end *end, char *words, size_t by
     }
 }
 
+void vm_settle_ended(struct vm *vm, struct vm_record *draft, const struct peer_end *end)
+{
+    pthread_mutex_lock(&vm->data);
+    const bool settled = vm->worker || !vm_state_has_worker(vm->state);
+    pthread_mutex_unlock(&vm->data);
+    if (settled)
+        return;
+    char words[sizeof end->text + 64];
+    struct error error;
+    const enum vm_state state = vm_state_of_end(end, words, sizeof words);
+    record_text_set(&draft->last_words, words[0] ? words : NULL);
+    if (state == VM_STATE_SAVED) // by a save that an earlier service had asked for
+        power_saved_path(vm->service, draft);
+    if (words[0])
+        log_write(LOG_WARNING, "vm-ended", "vm", draft->name, "id", vm->id, "reason", words, NULL);
+    vm_settle(vm, draft, state, &error);
+}
+
 // Whoever waits for the end holds the change lock and settles what comes of it; otherwise nobody does, and it is done
 // here.
 void vm_worker_ended(struct vm *vm, struct peer *worker, const struct peer_end *end)
@@ -330,20 +348,7 @@ void vm_worker_ended(struct vm *vm, struct peer *worker, const struct peer_end *
     struct vm_record *draft = vm_change_begin(vm);
     if (!draft)
         return;
-    pthread_mutex_lock(&vm->data);
-    const bool settled = vm->worker || !vm_state_has_worker(vm->state);
-    pthread_mutex_unlock(&vm->data);
-    if (!settled) {
-        char words[sizeof end->text + 64];
-        struct error error;
-        const enum vm_state state = vm_state_of_end(end, words, sizeof words);
-        record_text_set(&draft->last_words, words[0] ? words : NULL);
-        if (state == VM_STATE_SAVED) // by a save that an earlier service had asked for
-            power_saved_path(vm->service, draft);
-        if (words[0])
-            log_write(LOG_WARNING, "vm-ended", "vm", draft->name, "id", vm->id, "reason", words, NULL);
-        vm_settle(vm, draft, state, &error);
-    }
+    vm_settle_ended(vm, draft, end);
     vm_change_cancel(vm, draft);
 }
 

@@ -38,6 +38,9 @@ void vm_state_set(struct vm *vm, enum vm_state state); // and tells whoever list
 // because what happened has happened. -1: it was not stored.
 int vm_settle(struct vm *vm, struct vm_record *draft, enum vm_state state, struct error *error);
 
+// The same with what comes of its worker's end, unless somebody has settled that, or it runs again.
+void vm_settle_ended(struct vm *vm, struct vm_record *draft, const struct peer_end *end);
+
 struct peer *vm_worker(struct vm *vm); // a reference, or NULL
 void vm_worker_set(struct vm *vm, struct peer *worker); // takes the reference over
 // On the worker's own thread: it told something, or it is gone.
