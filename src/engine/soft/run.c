@@ -335,6 +335,7 @@ static bool extint_ready(struct cpu *cpu)
 static int run_loop(struct cpu *cpu)
 {
     __builtin_setjmp(cpu->unwind);
+    cpu->partial = false; // what unwinds in the middle of a gather may be a VM exit, which is no fault
     for (;;) {
         if (!cpu->leave && cpu->io.active) {
             io_complete(cpu);

@@ -174,7 +174,7 @@ void tlb_forget_block(struct cpu *cpu, u64 gpa, const void *code)
     struct tlb_set *set = cpu->contexts;
     unsigned count = set ? __atomic_load_n(&set->count, __ATOMIC_ACQUIRE) : 0;
     for (unsigned i = 0; i < count; i++)
-        for (u64 page = 0; page <= TLB_JUMP_FOLD; page++) // whatever its linear page, the block is in one of these places
+        for (u64 page = 0; page <= TLB_JUMP_FOLD; page++) // whatever its linear page, the block is in one of these
             tlb_forget_set(&set->context[i],
                            tlb_jump_set(&set->context[i], page << PAGE_BITS | (gpa & (PAGE_BYTES - 1))), code);
 }
