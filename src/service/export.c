@@ -204,6 +204,7 @@ static void settings_trim(struct vm_record *record)
     for (size_t i = 0; i < ARRAY_SIZE(own); i++)
         record_text_set(own[i], NULL);
     record->was_running = false;
+    record->start_due = 0;
     record->user = 0;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/place.h"
@@ -250,6 +251,7 @@ int power_start(struct vm *vm, struct vm_record *draft, struct error *error)
         record_text_set(&draft->state, vm_state_name(VM_STATE_RUNNING));
         record_text_set(&draft->last_words, NULL);
         draft->was_running = false;
+        draft->start_due = 0;
         result = vm_change_store(vm, draft, error);
     }
     if (result == 0) {
@@ -431,23 +433,47 @@ int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gon
 }
 
 // --- Automatic actions -----------------------------------------------------------------------------------------------
+static s64 boot_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec;
+}
+
+// Stored before it is known that the host was started, so that a service that is killed meanwhile leaves it to the next.
+int power_automatic_plan(struct vm *vm, struct error *error)
+{
+    struct vm_record *draft = vm_change_begin(vm);
+    const bool ran = draft->was_running || vm_state_has_worker(vm_state(vm));
+    const bool wanted = !strcmp(draft->start_action, "Start") || (!strcmp(draft->start_action, "StartIfRunning") && ran);
+    draft->was_running = ran;
+    draft->start_due = wanted ? boot_seconds() + draft->start_delay : 0;
+    return vm_change_commit(vm, draft, error);
+}
+
 void power_automatic_start(struct vm *vm)
 {
     struct vm_view view;
-    vm_look(vm, &view);
-    const bool wanted = !strcmp(view.record.start_action, "Start") ||
-                        (!strcmp(view.record.start_action, "StartIfRunning") && view.record.was_running);
-    const s64 delay = view.record.start_delay;
+    vm_glance(vm, &view);
+    const s64 due = view.record.start_due;
     vm_view_free(&view);
-    if (!wanted)
-        return;
-    for (s64 left = delay; left > 0;)
-        left = sleep((unsigned)left);
-    struct vm_record *draft = vm_change_begin(vm);
+    for (s64 now = boot_seconds(); due && now < due; now = boot_seconds())
+        sleep((unsigned)(due - now));
+    struct vm_record *draft = due ? vm_change_begin(vm) : NULL;
     if (!draft)
         return;
     struct error error;
-    if (vm_state_allows(vm_state(vm), VM_ACTION_START) && power_start(vm, draft, &error) < 0)
+    const bool wanted = draft->start_due && strcmp(draft->start_action, "Nothing"); // nobody was faster, or against it
+    int result = 0;
+    if (wanted && vm_state_allows(vm_state(vm), VM_ACTION_START))
+        result = power_start(vm, draft, &error);
+    if (draft->start_due) {
+        struct error store;
+        draft->was_running = false;
+        draft->start_due = 0;
+        vm_change_store(vm, draft, &store);
+    }
+    if (result < 0)
         log_write(LOG_ERROR, "automatic-start", "vm", draft->name, "id", vm->id, "reason", error.text, NULL);
     vm_change_cancel(vm, draft);
 }
@@ -460,7 +486,8 @@ void power_automatic_stop(struct vm *vm)
         return;
     const bool runs = vm_state_has_worker(vm_state(vm));
     char *action = value_text_copy(draft->stop_action ? draft->stop_action : "Save");
-    draft->was_running = runs; // for the next start of the host
+    draft->was_running = runs || draft->start_due; // for the next start of the host
+    draft->start_due = 0;
     int result = vm_change_store(vm, draft, &error);
     if (runs && !strcmp(action, "TurnOff"))
         result = power_turn_off(vm, draft, &error);

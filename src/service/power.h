@@ -35,5 +35,7 @@ void power_saved_path(struct service *service, struct vm_record *draft);
 void power_saved_sweep(struct service *service, const struct vm_record *record); // of a VM that has none: leftovers
 void power_runtime_remove(const char *directory);
 
-void power_automatic_start(struct vm *vm);
+// The host was started: whether the VM is to be, and when. -1: that cannot be stored.
+int power_automatic_plan(struct vm *vm, struct error *error);
+void power_automatic_start(struct vm *vm); // waits until then
 void power_automatic_stop(struct vm *vm);

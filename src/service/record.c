@@ -60,6 +60,7 @@ const struct record_column record_vm_columns[] = {
     TEXT(vm_record, stop_action),
     TEXT(vm_record, critical_error_action),
     INT(vm_record, start_delay),
+    INT(vm_record, start_due),
     INT(vm_record, critical_error_timeout),
     TEXT(vm_record, checkpoint_type),
     BOOL(vm_record, automatic_checkpoints),
@@ -291,6 +292,7 @@ bool record_vm_sound(struct vm_record *record)
     range_sound(&record->memory_maximum, (s64)MIB(1), (s64)MIB(12 << 20), record->memory_startup);
     range_sound(&record->memory_buffer, 5, 2000, usual.memory_buffer);
     range_sound(&record->start_delay, 0, 86400, 0);
+    range_sound(&record->start_due, 0, INT32_MAX, 0);
     range_sound(&record->critical_error_timeout, 0, 86400, usual.critical_error_timeout);
     for (size_t i = 0; i < record->drive_count; i++)
         text_sound(&record->drives[i].controller_type, "SCSI");

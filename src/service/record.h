@@ -80,6 +80,7 @@ struct vm_record {
     // Automatic actions
     char *start_action, *stop_action, *critical_error_action; // as -AutomaticStartAction spells them
     s64 start_delay, critical_error_timeout; // seconds; minutes
+    s64 start_due; // seconds on CLOCK_BOOTTIME: when this run of the host is to start it; 0: not any more, or not at all
     char *checkpoint_type;
     bool automatic_checkpoints;
 

@@ -171,4 +171,6 @@ static const char user[] = "ALTER TABLE vm ADD COLUMN user INTEGER NOT NULL DEFA
 
 static const char place[] = "ALTER TABLE adapter ADD COLUMN place INTEGER NOT NULL DEFAULT -1;\n"; // -1: not chosen yet
 
-const char *const schema_steps[] = {first, network, backend, user, place, NULL};
+static const char due[] = "ALTER TABLE vm ADD COLUMN start_due INTEGER NOT NULL DEFAULT 0;\n";
+
+const char *const schema_steps[] = {first, network, backend, user, place, due, NULL};

@@ -101,10 +101,21 @@ static int host_load(struct service *service, struct error *error)
     }
     host_session(session);
     service->host_started = !host->session || strcmp(host->session, session);
+    return 0;
+}
+
+// The host was started: that is known once it is stored which virtual machines are to be, and when.
+static int host_begin(struct service *service, struct error *error)
+{
+    char session[128];
     if (!service->host_started)
         return 0;
-    record_text_set(&host->session, session);
-    return store_host_save(service->store, host, error);
+    for (size_t i = 0; i < service->count; i++)
+        if (power_automatic_plan(service->vms[i], error) < 0)
+            return -1;
+    host_session(session);
+    record_text_set(&service->host.session, session);
+    return store_host_save(service->store, &service->host, error);
 }
 
 // The state that is true now of a VM whose record says what was true when it was written.
@@ -159,8 +170,6 @@ static void vm_adopt(struct service *service, struct vm *vm)
         power_saved_path(vm->service, draft);
     else if (vm_state_is_off(state) && !draft->saved_path)
         power_saved_sweep(service, draft);
-    if (service->host_started && vm_state_has_worker(vm->state) && !vm_state_has_worker(state))
-        draft->was_running = true;
     if (strcmp(draft->state, name) || words[0]) {
         struct error error;
         if (words[0])
@@ -235,7 +244,7 @@ struct service *service_open(const struct service_config *config, struct error *
                       place_make(vms, error) == 0 && service_lock(service, error) == 0 &&
                       (service->store = store_open(database, error)) && host_load(service, error) == 0 &&
                       store_vm_load(service->store, vm_loaded, service, error) == 0 &&
-                      uplink_default_switch(service, error) == 0;
+                      host_begin(service, error) == 0 && uplink_default_switch(service, error) == 0;
     free(vms);
     free(database);
     if (!open) {
@@ -457,11 +466,14 @@ void service_start_vms(struct service *service)
     struct vm **vms;
     const size_t count = service_vms(service, &vms);
     for (size_t i = 0; i < count; i++) {
+        struct vm_view view;
         pthread_t thread; // each has a delay of its own
-        if (service->host_started && pthread_create(&thread, NULL, start_thread, vms[i]) == 0)
+        vm_glance(vms[i], &view);
+        if (view.record.start_due && pthread_create(&thread, NULL, start_thread, vms[i]) == 0)
             pthread_detach(thread);
         else
             vm_unref(vms[i]);
+        vm_view_free(&view);
     }
     free(vms);
 }

@@ -23,7 +23,7 @@ struct service *service_open(const struct service_config *config, struct error *
 // Forgets everything; workers run on. No handler may be under way.
 void service_close(struct service *service);
 
-// What AutomaticStartAction asks for, if the host was started since. Returns at once.
+// What AutomaticStartAction asks for in this run of the host, and was not done yet. Returns at once.
 void service_start_vms(struct service *service);
 // What AutomaticStopAction asks for, of every VM that runs; returns when that is done.
 void service_stop_vms(struct service *service);
