@@ -33,20 +33,13 @@ bool bind_is_common(const struct parameter *parameter)
     return false;
 }
 
-// The common parameters a cmdlet has: -WhatIf and -Confirm only where it asks whether it should go on.
-static bool has_common(const struct cmdlet *cmdlet, const struct parameter *common)
-{
-    bool asks = !strcmp(common->name, "WhatIf") || !strcmp(common->name, "Confirm");
-    return !asks || cmdlet->flags & CMDLET_SHOULD_PROCESS;
-}
-
 // Calls itself for the two lists of parameters.
 static const struct parameter *find_in(const struct cmdlet *cmdlet, const struct parameter *list, const char *name,
                                        bool prefix, unsigned *count, char *matches, size_t bytes)
 {
     const struct parameter *found = NULL;
     for (const struct parameter *parameter = list; parameter && parameter->name; parameter++) {
-        if ((list == cmdlet_common_parameters && !has_common(cmdlet, parameter)) ||
+        if ((list == cmdlet_common_parameters && !cmdlet_takes(cmdlet, parameter)) ||
             !parameter_is(parameter, name, prefix))
             continue;
         found = parameter;

@@ -149,9 +149,25 @@ static void values_text(const char *values, char *out, size_t bytes)
     out[put] = 0;
 }
 
+// -ErrorAction 0: the only enumeration whose numbers are in use.
+static struct value *convert_action(const struct parameter *parameter, s64 number)
+{
+    const char *at = parameter->values;
+    while (number-- > 0 && *at) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    return *at ? value_format("%.*s", (int)strcspn(at, " "), at) : NULL;
+}
+
 static struct value *convert_enum(const struct parameter *parameter, struct value *value, const char *spelling,
                                   struct bind_error *error)
 {
+    if (bind_is_common(parameter) && value->kind == VALUE_INT && value->integer >= 0) {
+        struct value *action = convert_action(parameter, value->integer);
+        if (action)
+            return action;
+    }
     char *text = spelling ? value_text_copy(spelling) : value_to_text(value), word[80], found[80] = "", list[400];
     size_t length = strlen(text);
     unsigned prefixes = 0;

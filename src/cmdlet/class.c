@@ -31,6 +31,14 @@ const struct property *class_property(const struct class *class, const char *nam
     return NULL;
 }
 
+const struct link *class_link(const struct class *class, const char *name)
+{
+    for (const struct link *link = class->links; link && link->name; link++)
+        if (!value_name_compare(link->name, name))
+            return link;
+    return NULL;
+}
+
 bool class_is(const char *name, const char *wanted)
 {
     // As deep as the table's own inheritance, which is the table's to keep finite.

@@ -35,6 +35,17 @@ struct column {
     bool right;          // numbers stand right
 };
 
+// A property that is no part of the object but asked for when it is read, as Hyper-V's $vm.NetworkAdapters is: what
+// `cmdlet` puts out of the object, which it takes as -`parameter`.
+struct link {
+    const char *name;
+    const char *class;  // of what it is
+    const char *cmdlet;
+    const char *parameter;
+    s64 number;         // given as -Number; 0: not given, and the property is a list
+    const char *help;   // one line
+};
+
 enum { CLASS_COLUMNS = 12 };
 
 struct class {
@@ -44,11 +55,13 @@ struct class {
     const char *display;   // the property that stands for the object in "$object" and in errors ("Name")
     const char *parent;    // NULL, or the class whose parameters take this one as well
     const struct property *properties; // ends with a NULL name
+    const struct link *links;          // ends with a NULL name; NULL: none
     struct column columns[CLASS_COLUMNS]; // ends with a NULL property; none at all: a list is the default view
 };
 
 const struct class *class_find(const char *name); // without regard to case; NULL: none
 const struct class *class_at(unsigned index);      // NULL past the last
 const struct property *class_property(const struct class *class, const char *name);
+const struct link *class_link(const struct class *class, const char *name);
 // Whether an object of class `name` is one of class `wanted` (or of a class derived from it).
 bool class_is(const char *name, const char *wanted);

@@ -84,6 +84,7 @@ struct cmdlet {
 // Without regard to case; an alias is found, too. NULL: none.
 const struct cmdlet *cmdlet_find(const char *name);
 const struct cmdlet *cmdlet_at(unsigned index); // in the table's order; NULL past the last
-// -Verbose, -ErrorAction, -WarningAction, -WhatIf, -Confirm ...: what every cmdlet takes besides its own. Ends with a
-// NULL name; the last two are for CMDLET_SHOULD_PROCESS only.
+// -Verbose, -ErrorAction, -WhatIf, -Confirm ...: what cmdlets take besides their own. Ends with a NULL name. Not every
+// cmdlet takes each: what asks whether it should go on has -WhatIf, what the service does has -ComputerName.
 extern const struct parameter cmdlet_common_parameters[];
+bool cmdlet_takes(const struct cmdlet *cmdlet, const struct parameter *common);

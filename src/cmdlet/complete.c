@@ -51,14 +51,13 @@ static void offer_cmdlets(struct completions *to)
             complete_offer(to, cmdlet->name, cmdlet->synopsis);
 }
 
-static void offer_parameter_names(struct completions *to, const struct parameter *parameters, unsigned skip_last)
+static void offer_parameter_names(struct completions *to, const struct cmdlet *cmdlet, const struct parameter *list)
 {
-    unsigned count = 0;
-    while (parameters && parameters[count].name)
-        count++;
-    for (unsigned i = 0; i + skip_last < count; i++) {
-        char *dashed = value_text("-%s", parameters[i].name);
-        complete_offer(to, dashed, parameters[i].help);
+    for (const struct parameter *parameter = list; parameter && parameter->name; parameter++) {
+        if (list == cmdlet_common_parameters && !cmdlet_takes(cmdlet, parameter))
+            continue;
+        char *dashed = value_text("-%s", parameter->name);
+        complete_offer(to, dashed, parameter->help);
         free(dashed);
     }
 }
@@ -93,8 +92,8 @@ static bool given(const struct complete_command *command, const struct cmdlet *c
 static void offer_parameters(struct answer *answer, const struct complete_command *command, const struct cmdlet *cmdlet)
 {
     struct completions names = {0};
-    offer_parameter_names(&names, cmdlet->parameters, 0);
-    offer_parameter_names(&names, cmdlet_common_parameters, cmdlet->flags & CMDLET_SHOULD_PROCESS ? 0 : 2);
+    offer_parameter_names(&names, cmdlet, cmdlet->parameters);
+    offer_parameter_names(&names, cmdlet, cmdlet_common_parameters);
     for (size_t i = 0; i < names.count; i++)
         if (!given(command, cmdlet, names.items[i].text))
             complete_offer(&answer->all, names.items[i].text, names.items[i].help);
@@ -113,6 +112,11 @@ static void offer_properties(struct completions *to, const struct cmdlet *upstre
     for (const struct property *property = class ? class->properties : NULL; property && property->name; property++) {
         char *text = value_text("%s%s", before, property->name);
         complete_offer(to, text, property->help);
+        free(text);
+    }
+    for (const struct link *link = class ? class->links : NULL; link && link->name; link++) {
+        char *text = value_text("%s%s", before, link->name);
+        complete_offer(to, text, link->help);
         free(text);
     }
 }

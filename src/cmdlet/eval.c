@@ -179,7 +179,7 @@ static struct value *eval_member(struct session *session, const struct node *nod
         char *text = eval_text(session, name);
         result = type->kind == NODE_TYPE && type->prefix
                  ? static_member(session, node, type->type, text, NULL, 0, false)
-                                                         : member_get(target, text);
+                                                         : member_get(session, target, text);
         free(text);
     }
     value_unref(target);

@@ -227,7 +227,7 @@ static void put_parameters(const struct cmdlet *cmdlet, bool full, unsigned widt
                              ? "-WhatIf, -Confirm, <CommonParameters>" : "<CommonParameters>";
     text_printf(text, "    %s\n", common);
     put_wrapped(text, "What every cmdlet takes besides its own: -Verbose, -ErrorAction, -WarningAction, "
-                      "-ErrorVariable, -OutVariable.", width, 2 * INDENT, 0);
+                      "-ErrorVariable, -WarningVariable, -OutVariable, -PipelineVariable.", width, 2 * INDENT, 0);
 }
 
 static void put_remarks(const struct cmdlet *cmdlet, unsigned width, struct text *text)

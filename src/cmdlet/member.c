@@ -87,24 +87,59 @@ static struct value *map_member(struct value *map, const char *name)
     return list;
 }
 
-static struct value *member_of(struct value *target, const char *name, unsigned depth);
+static struct value *member_of(struct session *session, struct value *target, const char *name, unsigned depth);
+
+static void link_output(void *context, struct value *object) { value_add(context, value_ref(object)); }
+static void link_text(void *context, const char *text) { (void)context, (void)text; }
+static void link_progress(void *context, const char *activity, const char *status, int percent)
+{
+    (void)context, (void)activity, (void)status, (void)percent;
+}
+static void link_error(void *context, const struct cmdlet_error *error) { (void)context, (void)error; }
+
+// $vm.NetworkAdapters: asks. An object that is gone since has none of them, which is no error when a property is read.
+static struct value *link_member(struct session *session, struct value *target, const char *name)
+{
+    const struct class *class = target->kind == VALUE_OBJECT ? class_find(target->map.type) : NULL;
+    const struct link *link = class ? class_link(class, name) : NULL;
+    const struct cmdlet *cmdlet = link ? cmdlet_find(link->cmdlet) : NULL;
+    if (!cmdlet || !session || !session->config.invoke || session->flow != FLOW_ON)
+        return NULL;
+    struct value *parameters = value_map(), *objects = value_array(), *list = value_array();
+    struct request request = {.cmdlet = cmdlet, .parameters = parameters, .directory = session->config.directory};
+    struct reply reply = {
+        .context = list, .output = link_output, .host = link_text, .warning = link_text, .verbose = link_text,
+        .progress = link_progress, .what_if = link_text, .error = link_error,
+    };
+    value_add(objects, value_ref(target));
+    value_put(parameters, link->parameter, objects);
+    if (link->number)
+        value_put(parameters, "Number", value_int(link->number));
+    session->config.invoke(session->config.context, &request, &reply);
+    session_step(session); // Ctrl-C while it ran
+    value_unref(parameters);
+    return link->number ? eval_unwrap(list) : list;
+}
 
 // $vms.Name: the property of each.
-static struct value *array_member(struct value *array, const char *name, unsigned depth)
+static struct value *array_member(struct session *session, struct value *array, const char *name, unsigned depth)
 {
     if (!value_name_compare(name, "Count") || !value_name_compare(name, "Length"))
         return value_int((s64)array->array.count);
     struct value *list = value_array();
     for (size_t i = 0; i < array->array.count; i++) {
-        struct value *item = member_of(array->array.items[i], name, depth + 1);
-        if (item)
-            value_add(list, item);
+        struct value *item = member_of(session, array->array.items[i], name, depth + 1);
+        for (size_t j = 0; item && item->kind == VALUE_ARRAY && j < item->array.count; j++)
+            value_add(list, value_ref(item->array.items[j]));
+        if (item && item->kind != VALUE_ARRAY)
+            value_add(list, value_ref(item));
+        value_unref(item);
     }
     return eval_unwrap(list);
 }
 
 // NULL: there is none.
-static struct value *member_of(struct value *target, const char *name, unsigned depth)
+static struct value *member_of(struct session *session, struct value *target, const char *name, unsigned depth)
 {
     struct value *value = value_get(target, name);
     if (value)
@@ -131,7 +166,10 @@ static struct value *member_of(struct value *target, const char *name, unsigned 
         value = datetime_member(target->integer, name);
         break;
     case VALUE_ARRAY:
-        return array_member(target, name, depth);
+        return array_member(session, target, name, depth);
+    case VALUE_OBJECT:
+        value = link_member(session, target, name);
+        break;
     default:
         value = map_member(target, name);
         break;
@@ -141,9 +179,9 @@ static struct value *member_of(struct value *target, const char *name, unsigned 
     return value;
 }
 
-struct value *member_get(struct value *target, const char *name)
+struct value *member_get(struct session *session, struct value *target, const char *name)
 {
-    struct value *value = member_of(target, name, 0);
+    struct value *value = member_of(session, target, name, 0);
     return value ? value : value_null();
 }
 

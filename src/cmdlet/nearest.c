@@ -63,7 +63,8 @@ const char *nearest_parameter(const struct cmdlet *cmdlet, const char *name)
     for (const struct parameter *parameter = cmdlet->parameters; parameter && parameter->name; parameter++)
         nearer(name, parameter->name, &best, &found);
     for (const struct parameter *parameter = cmdlet_common_parameters; parameter->name; parameter++)
-        nearer(name, parameter->name, &best, &found);
+        if (cmdlet_takes(cmdlet, parameter))
+            nearer(name, parameter->name, &best, &found);
     return found;
 }
 

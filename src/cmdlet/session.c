@@ -18,6 +18,7 @@ struct session *session_create(const struct session_config *config)
     struct session *session = value_allocate(sizeof *session);
     session->config = *config;
     session->config.directory = value_text_copy(config->directory ? config->directory : "/");
+    session->config.computer = value_text_copy(config->computer ? config->computer : "localhost");
     session->global.variables = value_map();
     session->scope = &session->global;
     session->succeeded = true;
@@ -52,6 +53,7 @@ void session_destroy(struct session *session)
     value_unref(session->global.variables);
     value_unref(session->thrown);
     free((char *)session->config.directory);
+    free((char *)session->config.computer);
     free(session);
 }
 
@@ -127,6 +129,8 @@ struct value *variable_get(struct session *session, const char *name)
         const char *text = NULL;
         if (session->config.environment)
             text = session->config.environment(session->config.context, name + 4);
+        if (!text && !value_name_compare(name + 4, "COMPUTERNAME")) // what Windows always sets
+            text = session->config.computer;
         if (!text)
             return NULL;
         variable_put(&session->global, name, value_string(text));

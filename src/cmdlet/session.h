@@ -36,6 +36,7 @@ enum session_answer { SESSION_YES, SESSION_YES_ALL, SESSION_NO, SESSION_NO_ALL, 
 struct session_config {
     void *context; // the first argument of each
     const char *directory; // absolute: what relative paths start from
+    const char *computer;  // the host's name, which -ComputerName may say; NULL: not known
 
     // Carries out a cmdlet of the service and returns when it is done. Never called while another call is under way,
     // except that a cmdlet at the end of a pipeline sees its output emitted as it comes.

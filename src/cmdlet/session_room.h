@@ -129,7 +129,8 @@ struct value *operate_cast(struct session *session, const struct node *node, con
 bool operate_is(const struct value *value, const char *type);
 
 // member.c
-struct value *member_get(struct value *target, const char *name); // a new reference; null if there is none
+// A new reference; null if there is none. What is a link (class.h) is asked for.
+struct value *member_get(struct session *session, struct value *target, const char *name);
 struct value *member_call(struct session *session, const struct node *node, struct value *target, const char *name,
                           struct value **arguments, size_t count);
 struct value *member_index(struct session *session, const struct node *node, struct value *target, struct value *index);

@@ -58,6 +58,9 @@ void stage_put(struct stage *stage, struct value *object)
     }
     if (stage->outputs)
         value_add(stage->outputs, value_ref(object));
+    const char *variable = value_as_string(value_get(stage->base.common, "PipelineVariable"), NULL);
+    if (variable)
+        variable_set(stage->session, variable, value_ref(object));
     if (stage->file) {
         if (stage->filed)
             value_add(stage->filed, object);
@@ -82,6 +85,8 @@ void stage_warning(struct stage *stage, const char *text)
 {
     const struct session_config *config = &stage->session->config;
     const char *action = stage_preference(stage, "WarningAction", "WarningPreference");
+    if (stage->warnings)
+        value_add(stage->warnings, value_string(text));
     if (config->warning && value_name_compare(action, "SilentlyContinue") && value_name_compare(action, "Ignore"))
         config->warning(config->context, text);
 }
@@ -204,6 +209,51 @@ const struct local_cmdlet *local_find(const struct session *session, const char 
     return NULL;
 }
 
+// -ComputerName and -CimSession may name the host that is spoken to, and no other.
+static bool stage_host_known(struct stage *stage)
+{
+    static const char *const parameters[] = {"ComputerName", "CimSession"};
+    const char *own = stage->session->config.computer, *here[] = {".", "localhost", "127.0.0.1", "::1", own};
+    for (unsigned i = 0; i < ARRAY_SIZE(parameters); i++) {
+        struct value *given = value_get(stage->base.common, parameters[i]);
+        size_t count = !given || given->kind == VALUE_NULL ? 0 : given->kind == VALUE_ARRAY ? given->array.count : 1;
+        for (size_t j = 0; j < count; j++) {
+            const char *name = value_as_string(given->kind == VALUE_ARRAY ? value_item(given, j) : given, "");
+            bool known = false;
+            for (unsigned k = 0; k < ARRAY_SIZE(here); k++)
+                known |= here[k] && !value_name_compare(name, here[k]);
+            if (known)
+                continue;
+            struct bind_error error = {0};
+            bind_fail(&error, CATEGORY_INVALID_ARGUMENT, "InvalidParameter",
+                      "'%.200s' is not the host whose service this is. `nidus --server https://%.200s:PORT` speaks to "
+                      "the service of another one.", name, *name ? name : "HOST");
+            stage_bind_failed(stage, &error, true);
+            return false;
+        }
+    }
+    return true;
+}
+
+// Set-VM -?: its help, whatever else is there.
+static bool stage_asks_for_help(struct stage *stage)
+{
+    for (size_t i = 0; i < stage->argument_count; i++)
+        if (stage->arguments[i].name && !strcmp(stage->arguments[i].name, "?")) {
+            struct argument *name = value_allocate(sizeof *name);
+            *name = (struct argument){.value = value_string(stage->cmdlet->name), .start = stage->start,
+                                      .end = stage->end};
+            for (size_t j = 0; j < stage->argument_count; j++)
+                value_unref(stage->arguments[j].value);
+            free(stage->arguments);
+            stage->arguments = name;
+            stage->argument_count = 1;
+            stage->piped = false;
+            return true;
+        }
+    return false;
+}
+
 bool stage_prepare(struct stage *stage, const char *name)
 {
     struct bind_context context = session_bind_context(stage->session);
@@ -217,6 +267,8 @@ bool stage_prepare(struct stage *stage, const char *name)
     stage->cmdlet = cmdlet_find(name);
     if (!stage->cmdlet)
         return stage_unknown(stage, name);
+    if (stage_asks_for_help(stage))
+        stage->cmdlet = cmdlet_find("Get-Help");
     if (stage->cmdlet->flags & CMDLET_ABSENT)
         return stage_absent(stage);
     if (bind_arguments(&stage->base, stage->cmdlet, stage->arguments, stage->argument_count, &context, stage->piped,
@@ -233,7 +285,9 @@ bool stage_prepare(struct stage *stage, const char *name)
         stage->outputs = value_array();
     if (value_get(stage->base.common, "ErrorVariable"))
         stage->errors = value_array();
-    return true;
+    if (value_get(stage->base.common, "WarningVariable"))
+        stage->warnings = value_array();
+    return stage_host_known(stage);
 }
 
 // Running in the service.
@@ -506,16 +560,34 @@ static void stage_write(struct stage *stage)
     value_unref(path);
 }
 
+// -OutVariable x sets $x, -OutVariable +x adds to it.
+static void stage_keep(struct stage *stage, const char *parameter, struct value *values)
+{
+    const char *name = value_as_string(value_get(stage->base.common, parameter), "");
+    struct value *old = *name == '+' ? variable_get(stage->session, name + 1) : NULL, *all;
+    if (!values)
+        return;
+    if (*name == '+')
+        name++;
+    all = old ? value_array() : value_ref(values);
+    if (old) {
+        for (size_t i = 0; i < value_count(old); i++)
+            value_add(all, value_ref(value_item(old, i)));
+        if (old->kind != VALUE_ARRAY && old->kind != VALUE_NULL)
+            value_add(all, value_ref(old));
+        for (size_t i = 0; i < value_count(values); i++)
+            value_add(all, value_ref(value_item(values, i)));
+    }
+    variable_set(stage->session, *name ? name : "_", all);
+}
+
 void stage_finish(struct stage *stage)
 {
     if (stage->filed && stage->session->flow == FLOW_ON)
         stage_write(stage);
-    if (stage->outputs)
-        variable_set(stage->session, value_as_string(value_get(stage->base.common, "OutVariable"), "_"),
-                     value_ref(stage->outputs));
-    if (stage->errors)
-        variable_set(stage->session, value_as_string(value_get(stage->base.common, "ErrorVariable"), "_"),
-                     value_ref(stage->errors));
+    stage_keep(stage, "OutVariable", stage->outputs);
+    stage_keep(stage, "ErrorVariable", stage->errors);
+    stage_keep(stage, "WarningVariable", stage->warnings);
 }
 
 void stage_release(struct stage *stage)
@@ -536,6 +608,7 @@ void stage_release(struct stage *stage)
     value_unref(stage->error_file);
     value_unref(stage->outputs);
     value_unref(stage->errors);
+    value_unref(stage->warnings);
 }
 
 // Blocks.
@@ -551,7 +624,7 @@ struct value *stage_evaluate(struct stage *stage, struct value *what, struct val
 {
     if (what->kind != VALUE_BLOCK) {
         char *name = value_to_text(what);
-        struct value *value = item ? member_get(item, name) : value_null();
+        struct value *value = item ? member_get(stage->session, item, name) : value_null();
         free(name);
         return value;
     }

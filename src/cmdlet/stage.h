@@ -28,7 +28,7 @@ struct stage {
     struct value *filed;      // an array: what goes there
     struct value *error_file; // 2> here
     bool merge;               // 2>&1
-    struct value *outputs, *errors; // -OutVariable, -ErrorVariable: arrays
+    struct value *outputs, *errors, *warnings; // -OutVariable, -ErrorVariable, -WarningVariable: arrays
 };
 
 // Makes the stage ready for objects. False: it could not be, and flow says why.

@@ -262,7 +262,8 @@ void shell_resized(struct shell *shell)
 
 int shell_open(struct shell *shell, const struct remote_server *server, bool json, bool prompt, struct error *error)
 {
-    char directory[PATH_MAX];
+    char directory[PATH_MAX], computer[HOST_NAME_MAX + 1] = "";
+    gethostname(computer, sizeof computer - 1);
     *shell = (struct shell){.json = json, .server = server, .red = terminal_shows_colour(STDERR_FILENO)};
     if (!getcwd(directory, sizeof directory))
         return error_set(error, "cannot tell the current directory: it was removed");
@@ -274,6 +275,7 @@ int shell_open(struct shell *shell, const struct remote_server *server, bool jso
     struct session_config config = {
         .context = shell,
         .directory = directory,
+        .computer = computer,
         .invoke = shell_invoke,
         .beside = shell_beside,
         .emit = shell_emit,

@@ -126,6 +126,21 @@ static void pipelines(void **state)
         {"3, 1, 2, 1 | sort -Unique; 'b', 'A' | sort", "1\n2\n3\nA\nb\n"},
         {"Get-VMMemory * | Group-Object State | % { \"$($_.Name) $($_.Count)\" }", "Running 1\nOff 2\n"},
         {"(Get-VMMemory * | Measure-Object MemoryStartup -Sum -Maximum -Minimum -Average).Sum / 1GB", "7\n"},
+        {"Get-VMMemory lab1 | select name, vmNAME | ConvertTo-Csv", "\"Name\",\"VMName\"\n\"lab1\",\"lab1\"\n"},
+        {"Get-VM lab* -PipelineVariable vm | Get-VMMemory | % { \"$($vm.Name) $($_.Name)\" } | select -first 1",
+         "lab1 lab1\n"},
+        {"Get-VM lab1 -ov x | Out-Null; Get-VM web -OutVariable +x | Out-Null; $x.Name", "lab1\nweb\n"},
+        {"Stop-Job 7 -ErrorAction 0; Get-VMMemory gone -ea 4; Write-Warning w -wv w -wa 0; $w", "w\n"},
+        {"(Get-VM lab1 -ComputerName ., LOCALHOST -CimSession $null).Name; (Get-VM web -Comp $env:COMPUTERNAME).Name",
+         "lab1\nweb\n"},
+        {"(Set-VMMemory -? | Out-String) -match 'SYNOPSIS'; @(Set-VM -Nonsense -?).Count", "True\n1\n"},
+        // What an object does not carry is asked for when it is read.
+        {"$vm = Get-VM lab1; $vm.NetworkAdapters.Count; $vm.networkadapters[1].Name; $vm.ComPort2.Name",
+         "3\nlab2\nlab1\n"},
+        {"Get-VM lab1 | select name, harddrives | % { $_.psobject; $_.HardDrives.Count }", "3\n"},
+        {"Get-VM lab1 | select -exp DVDDrives | % Name; (Get-VM lab*).HardDrives.Count; (Get-VM lab1).Nonsense",
+         "lab1\nlab2\nweb\n6\n"},
+        {"Get-VM | ? { $_.NetworkAdapters.Name -contains 'web' } | measure | % Count", "3\n"},
         {"Get-VMMemory lab1 | select Name, @{n = 'GiB'; e = { $_.MemoryStartup / 1GB }} | ConvertTo-Csv",
          "\"Name\",\"GiB\"\n\"lab1\",\"4\"\n"},
         {"1..10 | select -First 2; 1..10 | select -Last 2; 1..5 | select -Skip 3; 1, 1, 2 | select -Unique",
@@ -213,6 +228,9 @@ static void errors_have_places(void **state)
          "Set-VMMemory: Cannot validate argument on parameter 'Buffer'. The 5000 argument is greater than the maximum "
          "allowed range of 2000. Supply an argument that is less than or equal to 2000 and then try the command again. "
          "[ParameterArgumentValidationError,Microsoft.HyperV.PowerShell.Commands.SetVMMemory] 3:28+4\n"},
+        {"Get-VM -ComputerName far", "Get-VM: 'far' is not the host whose service this is. `nidus --server "
+         "https://far:PORT` speaks to the service of another one. "
+         "[InvalidParameter,Microsoft.HyperV.PowerShell.Commands.GetVM] 1:1+24\n"},
         {"if (1 { 2 }", "-: Unexpected '{': ')' was expected. [MissingEndParenthesis] 1:7+1\n"},
         {"'abc", "-: The string is missing the terminator: '. [TerminatorExpectedAtEndOfString] 1:1+1\n"},
         {"Set-VMProcesor x", "Set-VMProcesor: The term 'Set-VMProcesor' is not recognized as the name of a cmdlet, "

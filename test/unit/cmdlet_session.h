@@ -67,12 +67,13 @@ __attribute__((unused)) static void fake_objects(const struct request *request, 
         {"lab1", "Running", 4}, {"lab2", "Off", 1}, {"web", "Off", 2},
     };
     struct value *names = value_get(request->parameters, "VMName");
+    const s64 number = value_as_int(value_get(request->parameters, "Number"), 0);
     names = names ? names : value_get(request->parameters, "Name");
     for (unsigned i = 0; i < ARRAY_SIZE(vms); i++) {
         bool wanted = !names;
         for (size_t n = 0; n < value_count(names); n++)
             wanted |= value_name_like(vms[i].name, value_as_string(value_item(names, n), ""));
-        if (!wanted)
+        if (!wanted || (number && i))
             continue;
         struct value *object = value_object(request->cmdlet->output);
         value_put(object, "Name", value_string(vms[i].name));

@@ -67,6 +67,12 @@ static void classes_make_sense(void **state)
         for (const struct property *property = class->properties; property->name; property++)
             if (property->object)
                 assert_non_null(class_find(property->object));
+        for (const struct link *link = class->links; link && link->name; link++) {
+            const struct cmdlet *cmdlet = cmdlet_find(link->cmdlet);
+            assert_non_null(cmdlet);
+            assert_string_equal(cmdlet->output, link->class);
+            assert_null(class_property(class, link->name)); // else it would never be asked for
+        }
     }
 }
 

@@ -5,7 +5,10 @@
 #include "cmdlet/local/local.h"
 #include "cmdlet/session_room.h"
 
-struct value *local_property(struct value *object, const char *name) { return member_get(object, name); }
+struct value *local_property(struct stage *stage, struct value *object, const char *name)
+{
+    return member_get(stage_session(stage), object, name);
+}
 
 // The switch of Where-Object that says how to compare.
 static const struct {
@@ -20,7 +23,7 @@ static const struct {
 
 static bool where_compares(struct stage *stage, struct value *input)
 {
-    struct value *property = local_property(input, stage_string(stage, "Property", ""));
+    struct value *property = local_property(stage, input, stage_string(stage, "Property", ""));
     struct value *value = stage_parameter(stage, "Value"), *nothing = value_null();
     bool keep = false, compared = false;
     for (unsigned i = 0; i < ARRAY_SIZE(comparisons) && !compared; i++) {
@@ -82,7 +85,7 @@ static void each_member(struct stage *stage, struct value *input, const char *na
         result = member_call(stage_session(stage), NULL, input, name, arguments ? arguments->array.items : NULL,
                              value_count(arguments));
     else
-        result = local_property(input, name);
+        result = local_property(stage, input, name);
     struct sink sink = {.put = each_put, .context = stage};
     if (result)
         eval_output(stage_session(stage), result, &sink);

@@ -8,6 +8,8 @@
 #include "cmdlet/class.h"
 #include "cmdlet/local.h"
 #include "cmdlet/local/local.h"
+#include "cmdlet/operate_text.h"
+#include "cmdlet/value_room.h"
 
 enum { WIDTH_MOST = 10000 };
 
@@ -19,6 +21,7 @@ struct gathered {
 struct wanted {
     char *heading;
     struct value *what; // a property's name or a block
+    char *format;       // as -f takes it behind the colon of {0:N2}; NULL: none
     unsigned width;
     bool right, aligned; // `aligned`: `right` was asked for; else numbers stand right
 };
@@ -55,6 +58,7 @@ static void wanted_free(struct wanted_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         free(list->items[i].heading);
+        free(list->items[i].format);
         value_unref(list->items[i].what);
     }
     free(list->items);
@@ -86,7 +90,7 @@ static bool key_is(const char *key, const char *name)
 // @{Name='GiB'; Expression={...}; Width=10; Alignment='right'}
 static bool wanted_map(struct stage *stage, struct wanted_list *list, const struct value *map)
 {
-    const char *heading = NULL;
+    const char *heading = NULL, *format = NULL;
     struct value *what = NULL;
     unsigned width = 0;
     bool right = false, aligned = false;
@@ -100,13 +104,15 @@ static bool wanted_map(struct stage *stage, struct wanted_list *list, const stru
             what = value;
         } else if (key_is(key, "width") && number > 0 && number <= WIDTH_MOST) {
             width = (unsigned)number;
+        } else if (key_is(key, "formatstring")) {
+            format = value_as_string(value, NULL);
         } else if (key_is(key, "alignment")) {
             aligned = true;
             right = !value_name_compare(value_as_string(value, ""), "right");
         } else {
             stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "DictionaryKeyUnknown",
-                       "The key '%s' is not valid here: Name, Expression, Width (1 to %d) and Alignment are.", key,
-                       WIDTH_MOST);
+                       "The key '%s' is not valid here: Name, Expression, FormatString, Width (1 to %d) and Alignment "
+                       "are.", key, WIDTH_MOST);
             return false;
         }
     }
@@ -116,6 +122,7 @@ static bool wanted_map(struct stage *stage, struct wanted_list *list, const stru
     }
     struct value *copy = value_ref(what);
     struct wanted *wanted = wanted_add(list, heading ? heading : value_as_string(what, "{...}"), copy);
+    wanted->format = format ? value_text_copy(format) : NULL;
     wanted->width = width;
     wanted->right = right;
     wanted->aligned = aligned;
@@ -157,6 +164,16 @@ static bool right_of(const struct wanted *wanted, struct value *const *cells, si
     return true;
 }
 
+static char *wanted_text(const struct wanted *wanted, struct value *cell, bool full)
+{
+    if (!wanted->format || !cell || cell->kind == VALUE_NULL)
+        return view_cell_text(cell, full);
+    struct value *text = value_string_put(text_format_one(cell, wanted->format));
+    char *shown = view_cell_text(text, full);
+    value_unref(text);
+    return shown;
+}
+
 static struct view *view_of_wanted(struct stage *stage, enum view_kind kind, const struct wanted_list *list,
                                    struct value *const *objects, size_t count)
 {
@@ -170,7 +187,7 @@ static struct view *view_of_wanted(struct stage *stage, enum view_kind kind, con
     for (size_t row = 0; row < count && list->count; row++) {
         char **texts = view_row_add(view);
         for (size_t i = 0; i < list->count; i++)
-            texts[i] = view_cell_text(cells[row * list->count + i], kind == VIEW_LIST);
+            texts[i] = wanted_text(&list->items[i], cells[row * list->count + i], kind == VIEW_LIST);
     }
     for (size_t i = 0; i < count * list->count; i++)
         value_unref(cells[i]);

@@ -16,7 +16,7 @@ extern const struct local_cmdlet local_job[];     // Get-Job, Wait-Job, Receive-
 extern const struct local_cmdlet local_netsh[];   // netsh
 
 // A property of an object by name, as `$object.Name` would have it. The caller's; null if there is none.
-struct value *local_property(struct value *object, const char *name);
+struct value *local_property(struct stage *stage, struct value *object, const char *name);
 // { n = 'Name'; e = { ... } }: its name (NULL: none given) and its expression (NULL: it is no such map).
 struct value *local_calculated(struct value *map, const char **name);
 // The files' side of the session. Reports on failure. `path` is absolute.

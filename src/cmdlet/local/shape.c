@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmdlet/class.h"
 #include "cmdlet/json.h"
 #include "cmdlet/local/local.h"
 #include "cmdlet/value_room.h"
@@ -40,6 +41,17 @@ struct select {
     struct value *known; // a map: what -Unique has seen
 };
 
+// A property's name as the object spells it: `select name` makes a Name.
+static char *spelling(struct value *input, const char *name)
+{
+    const struct class *class = input && input->kind == VALUE_OBJECT ? class_find(input->map.type) : NULL;
+    const struct link *link = class ? class_link(class, name) : NULL;
+    for (size_t i = 0; input && value_is_map(input) && i < input->map.count; i++)
+        if (!value_name_compare(input->map.pairs[i].key, name))
+            return value_text_copy(input->map.pairs[i].key);
+    return value_text_copy(link ? link->name : name);
+}
+
 static void select_property(struct stage *stage, struct value *object, struct value *property, struct value *input)
 {
     const char *label;
@@ -51,10 +63,12 @@ static void select_property(struct stage *stage, struct value *object, struct va
         return;
     }
     struct value *value = stage_evaluate(stage, expression ? expression : property, input);
-    char *name = label ? value_text_copy(label) : value_to_text(expression ? expression : property);
+    char *asked = value_to_text(expression ? expression : property);
+    char *name = label ? value_text_copy(label) : expression ? value_text_copy(asked) : spelling(input, asked);
     if (value)
         value_put(object, name, value);
     free(name);
+    free(asked);
 }
 
 // The object with the wanted properties only; the caller's.
@@ -86,7 +100,8 @@ static bool select_is_new(struct stage *stage, struct value *object)
 
 static void select_expand(struct stage *stage, struct value *input, const char *name)
 {
-    struct value *value = value_get(input, name) ? value_ref(value_get(input, name)) : local_property(input, name);
+    struct value *value = value_get(input, name) ? value_ref(value_get(input, name))
+                                                 : local_property(stage, input, name);
     if (value->kind == VALUE_NULL && !value_get(input, name))
         stage_fail(stage, CATEGORY_INVALID_ARGUMENT, "ExpandPropertyNotFound", "Property \"%s\" cannot be found.",
                    name);

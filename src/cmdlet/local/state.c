@@ -93,7 +93,7 @@ static void get_date_put(struct stage *stage, s64 ticks, const char *format)
         char *longer = NULL;
         for (unsigned i = 0; i < ARRAY_SIZE(fields) && !longer; i++)
             if (!strncmp(format, fields[i].pattern, strlen(fields[i].pattern))) {
-                struct value *part = local_property(date, fields[i].property);
+                struct value *part = local_property(stage, date, fields[i].property);
                 bytes = strlen(fields[i].pattern);
                 longer = value_text("%s%0*lld", text, fields[i].width, (long long)value_as_int(part, 0));
                 value_unref(part);
@@ -163,6 +163,8 @@ static void get_member_process(struct stage *stage, struct value *input)
     value_put(members->known, type, value_bool(true));
     for (size_t i = 0; value_is_map(input) && i < input->map.count; i++)
         member_put(stage, type, input->map.pairs[i].key, kind_name(input->map.pairs[i].value));
+    for (const struct link *link = class ? class->links : NULL; link && link->name; link++)
+        member_put(stage, type, link->name, link->class);
     if (!value_is_map(input))
         member_put(stage, type, input->kind == VALUE_STRING ? "Length" : "Count", "long");
 }

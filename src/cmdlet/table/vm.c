@@ -201,9 +201,12 @@ static const struct property vm_properties[] = {
     {"Generation", PROPERTY_INT, NULL, "1 or 2"},
     {"Version", PROPERTY_STRING, NULL, "configuration version, which says what the VM can have"},
     {"Heartbeat", PROPERTY_STRING, NULL, "what the guest's agent says"},
+    {"VMName", PROPERTY_STRING, NULL, "the name"},
     {"VMId", PROPERTY_STRING, NULL, "its id"},
     {"Id", PROPERTY_STRING, NULL, "its id"},
     {"ComputerName", PROPERTY_STRING, NULL, "the host"},
+    {"OperationalStatus", PROPERTY_STRINGS, NULL, "Ok, or what is not as it should be"},
+    {"ConfigurationLocation", PROPERTY_STRING, NULL, "the folder its files go to"},
     {"ProcessorCount", PROPERTY_INT, NULL, "virtual processors"},
     {"MemoryStartup", PROPERTY_INT, NULL, "bytes at power-on"},
     {"MemoryMinimum", PROPERTY_INT, NULL, "bytes, the least"},
@@ -227,6 +230,17 @@ static const struct property vm_properties[] = {
     {0},
 };
 
+static const struct link vm_links[] = {
+    {"NetworkAdapters", "VMNetworkAdapter", "Get-VMNetworkAdapter", "VM", 0, "its network adapters"},
+    {"HardDrives", "HardDiskDrive", "Get-VMHardDiskDrive", "VM", 0, "its hard disk drives"},
+    {"DVDDrives", "DvdDrive", "Get-VMDvdDrive", "VM", 0, "its DVD drives"},
+    {"ComPort1", "VMComPort", "Get-VMComPort", "VM", 1, "its first serial port"},
+    {"ComPort2", "VMComPort", "Get-VMComPort", "VM", 2, "its second serial port"},
+    {"VMIntegrationService", "VMIntegrationService", "Get-VMIntegrationService", "VM", 0,
+     "what the agent in its guest does"},
+    {0},
+};
+
 static const struct class classes[] = {
     {
         .name = "VirtualMachine",
@@ -234,6 +248,7 @@ static const struct class classes[] = {
         .key = "Id",
         .display = "Name",
         .properties = vm_properties,
+        .links = vm_links,
         .columns = {{"Name", NULL, 0, false}, {"State", NULL, 0, false}, {"CPUUsage", "CPUUsage(%)", 0, false},
                     {"MemoryAssigned", "MemoryAssigned(M)", MIB(1), false}, {"Uptime", NULL, 0, false},
                     {"Status", NULL, 0, false}, {"Version", NULL, 0, false}},

@@ -43,6 +43,14 @@ static struct value *vm_status_words(const struct vm_view *view)
     }
 }
 
+static struct value *vm_operational(const struct vm_view *view)
+{
+    const bool good = view->state != VM_STATE_RUNNING_CRITICAL && view->state != VM_STATE_PAUSED_CRITICAL;
+    struct value *list = value_array();
+    value_add(list, value_string(good ? "Ok" : "Degraded"));
+    return list;
+}
+
 static const char *vm_heartbeat(const struct vm_view *view)
 {
     if (!view->has_status || !view->record.service_heartbeat)
@@ -95,9 +103,12 @@ struct value *object_of_vm(struct service *service, const struct vm_view *view)
     value_put(object, "Generation", value_int(record->generation));
     value_put(object, "Version", object_text(record->version));
     value_put(object, "Heartbeat", value_string(vm_heartbeat(view)));
+    value_put(object, "VMName", object_text(record->name));
     value_put(object, "VMId", object_text(record->id));
     value_put(object, "Id", object_text(record->id));
     value_put(object, "ComputerName", value_string(service_host_name(service)));
+    value_put(object, "OperationalStatus", vm_operational(view));
+    value_put(object, "ConfigurationLocation", object_text(record->path));
     vm_put_settings(object, record);
     value_put(object, "HypervisorRunning", value_bool(status->nested_running));
     value_put(object, "VirtualizationExtension", value_string(vm_extension(status)));
