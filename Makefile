@@ -104,8 +104,9 @@ install: all
 	@for unit in nidus.service nidus.socket nidus-vms.service; do \
 	  install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 	  sed 's|@PREFIX@|$(PREFIX)|' packaging/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
-	sed 's|@PREFIX@|$(PREFIX)|' packaging/nidus.user.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/nidus.service
+	@for unit in nidus nidus-vms; do \
+	  install -d $(DESTDIR)$(PREFIX)/lib/systemd/user && sed 's|@PREFIX@|$(PREFIX)|' packaging/$$unit.user.service \
+	  >$(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit.service || exit 1; done
 
 # In a folder of its own, which becomes the package.
 VERSION := $(shell sed -n 's/.*NIDUS_VERSION "\(.*\)"/\1/p' src/base/version.h)
@@ -204,4 +205,4 @@ fuzz-run: $(FUZZ)
 clean:
 	rm -rf build build-san build-fuzz build-san-fuzz
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/debian -prune -o -name '*.d' -print 2>/dev/null)

@@ -31,6 +31,8 @@
 #include "service/pool.h"
 #include "service/remote.h"
 #include "service/service.h"
+#include "service/stream.h"
+#include "service/vm.h"
 
 enum {
     API_THREADS = 64,
@@ -404,16 +406,55 @@ static void route_events(struct api *api, struct evhttp_request *http)
     event_listen(service_events(api->service), exchange_heard, exchange);
 }
 
+// "{Id}/console"
+static void route_console(struct api *api, struct evhttp_request *http, const char *path)
+{
+    const char *upgrade = evhttp_find_header(evhttp_request_get_input_headers(http), "Upgrade");
+    char *id = value_text("%.*s", (int)strcspn(path, "/"), path);
+    struct vm *vm = strcmp(path + strlen(id), "/console") ? NULL : service_vm_by_id(api->service, id);
+    struct exchange *exchange = vm ? exchange_create(api, http) : NULL; // who asks
+    const char *known = vm ? vm_id(vm) : "";
+    char *folder = service_vm_runtime(api->service, known), *socket = value_text("%s/console", folder);
+    char *log = value_text("%s/machines/%s.console.log", service_state_directory(api->service), known);
+    struct error error;
+    if (!vm) {
+        answer_error(http, 404, "NotFound", "there is no virtual machine '%.100s' here", id);
+    } else if (!upgrade || strcasecmp(upgrade, STREAM_PROTOCOL)) {
+        evhttp_add_header(evhttp_request_get_output_headers(http), "Upgrade", STREAM_PROTOCOL);
+        answer_error(http, 426, "UpgradeRequired", "a console speaks no HTTP: ask with Upgrade: " STREAM_PROTOCOL);
+    } else if (!vm_state_has_worker(vm_state(vm))) {
+        answer_error(http, 409, "InvalidState", "it has no console while it is in the state %s",
+                     vm_state_name(vm_state(vm)));
+    } else if (stream_begin(api->base, http, socket, log, &error) < 0) {
+        answer_error(http, 503, "OperationFailed", "%s", error.text);
+    } else {
+        char uid[16];
+        snprintf(uid, sizeof uid, "%d", (int)exchange->uid);
+        log_write(LOG_INFO, "console", "id", known, exchange->from[0] ? "from" : "uid",
+                  exchange->from[0] ? exchange->from : uid, NULL);
+    }
+    if (exchange)
+        exchange_unref(exchange);
+    if (vm)
+        vm_unref(vm);
+    free(log);
+    free(socket);
+    free(folder);
+    free(id);
+}
+
 static void api_request(struct evhttp_request *http, void *context)
 {
     struct api *api = context;
-    static const char cmdlets[] = "/v1/cmdlets/";
+    static const char cmdlets[] = "/v1/cmdlets/", vms[] = "/v1/vms/";
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(http));
     const bool post = evhttp_request_get_command(http) == EVHTTP_REQ_POST;
     if (!path)
         path = "";
     if (!strncmp(path, cmdlets, sizeof cmdlets - 1) && post) {
         route_cmdlet(api, http, path + sizeof cmdlets - 1);
+    } else if (!strncmp(path, vms, sizeof vms - 1) && !post) {
+        route_console(api, http, path + sizeof vms - 1);
     } else if (!strcmp(path, "/v1/host/stop") && post) {
         start(exchange_create(api, http), work_host_stop);
     } else if (!strcmp(path, "/v1/events") && !post) {

@@ -6,6 +6,7 @@
 //                             {"error": {"category", "id", "exception", "target", "message"}}
 //                             and {"end": {"errors": N}} as the last one; without it the answer is not whole
 //   GET /v1/events            what happens, a line each, until the client has enough
+//   GET /v1/vms/{Id}/console  becomes the console of a VM (stream.h)
 //   POST /v1/host/stop        does what AutomaticStopAction says, to all; for the host's end
 //   GET /openapi.json         this, in full, made from the tables of cmdlets and classes
 //   GET /metrics              counters for Prometheus

@@ -41,6 +41,7 @@ struct daemon {
     struct api *api;
     bool inherited;      // the socket came from who started us, who looks after it
     struct stat bound;   // the socket's file, as we made it
+    bool lost;           // it is gone, and could not be made again
 };
 
 static const char usage[] =
@@ -99,34 +100,14 @@ static bool socket_inherited(void)
     return inherited;
 }
 
-// The file is gone, or somebody put another one in its place: nobody finds us there any more.
-static void socket_check(void *context)
+// A user's runtime directory may be emptied at the last logout.
+static int folder_make(const struct daemon *daemon, struct error *error)
 {
-    struct daemon *daemon = context;
-    struct stat now;
-    if (stat(daemon->socket, &now) == 0 && now.st_dev == daemon->bound.st_dev && now.st_ino == daemon->bound.st_ino)
-        return;
-    struct error error;
-    const int fd = socket_make(daemon, &error);
-    if (fd >= 0 && api_serve(daemon->api, fd, &error) == 0)
-        log_write(LOG_WARNING, "socket-made-again", "path", daemon->socket, "reason",
-                  "it was removed or replaced", NULL);
-    else
-        log_write(LOG_ERROR, "socket-lost", "path", daemon->socket, "reason", error.text, NULL);
-}
-
-// One service a socket: the next one would otherwise put its own in our place.
-static int socket_lock(const struct daemon *daemon, struct error *error)
-{
-    char *path = value_text("%s.lock", daemon->socket);
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int result = 0;
-    if (fd < 0)
-        result = error_set(error, "'%s': %s", path, strerror(errno));
-    else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        result = error_set(error, "another service listens on '%s' already", daemon->socket);
-    free(path);
-    return result; // held until the process ends
+    char *folder = value_text_copy(daemon->socket);
+    char *slash = strrchr(folder, '/');
+    const int result = slash && slash != folder ? (*slash = 0, place_make(folder, error)) : 0;
+    free(folder);
+    return result;
 }
 
 // The group's members reach the socket, and see nothing else of the folder it is in.
@@ -147,6 +128,39 @@ static int socket_group(struct daemon *daemon, struct error *error)
     return result;
 }
 
+// The file is gone, or somebody put another one in its place: nobody finds us there any more.
+static void socket_check(void *context)
+{
+    struct daemon *daemon = context;
+    struct stat now;
+    if (stat(daemon->socket, &now) == 0 && now.st_dev == daemon->bound.st_dev && now.st_ino == daemon->bound.st_ino)
+        return;
+    struct error error;
+    const bool folder = folder_make(daemon, &error) == 0 && (!daemon->group || socket_group(daemon, &error) == 0);
+    const int fd = folder ? socket_make(daemon, &error) : -1;
+    const bool made = fd >= 0 && api_serve(daemon->api, fd, &error) == 0;
+    if (made)
+        log_write(LOG_WARNING, "socket-made-again", "path", daemon->socket, "reason",
+                  "it was removed or replaced", NULL);
+    else if (!daemon->lost) // and not again every few seconds
+        log_write(LOG_ERROR, "socket-lost", "path", daemon->socket, "reason", error.text, NULL);
+    daemon->lost = !made;
+}
+
+// One service a socket: the next one would otherwise put its own in our place.
+static int socket_lock(const struct daemon *daemon, struct error *error)
+{
+    char *path = value_text("%s.lock", daemon->socket);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int result = 0;
+    if (fd < 0)
+        result = error_set(error, "'%s': %s", path, strerror(errno));
+    else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        result = error_set(error, "another service listens on '%s' already", daemon->socket);
+    free(path);
+    return result; // held until the process ends
+}
+
 static int socket_open(struct daemon *daemon, struct error *error)
 {
     daemon->inherited = socket_inherited();
@@ -154,10 +168,7 @@ static int socket_open(struct daemon *daemon, struct error *error)
         return error_set(error, "--group: systemd made the socket; SocketGroup= in nidus.socket says whose it is");
     if (daemon->inherited)
         return LISTEN_FD;
-    char *folder = value_text_copy(daemon->socket);
-    char *slash = strrchr(folder, '/');
-    int result = slash && slash != folder ? (*slash = 0, place_make(folder, error)) : 0;
-    free(folder);
+    int result = folder_make(daemon, error);
     if (result == 0 && daemon->group)
         result = socket_group(daemon, error);
     if (result == 0)

@@ -9,6 +9,7 @@
 #include "cmdlet/class.h"
 #include "cmdlet/cmdlet.h"
 #include "service/object/object.h"
+#include "service/stream.h"
 
 static json_t *reference(const char *class)
 {
@@ -168,6 +169,26 @@ static json_t *get_path(const char *summary, const char *type)
                      summary, "content", type);
 }
 
+static json_t *console_path(void)
+{
+    json_t *id = json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", "Id", "in", "path", "required", 1, "schema", "type",
+                           "string");
+    json_t *upgrade = json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", "Upgrade", "in", "header", "required", 1, "schema",
+                                "const", STREAM_PROTOCOL);
+    static const char *const answers[][2] = {
+        {"101", "The connection is the console's from here on: the end of its log, then its bytes in both directions."},
+        {"404", "There is no such virtual machine."},
+        {"409", "It does not run."},
+        {"426", "The header Upgrade is missing."},
+        {"503", "The console does not answer."},
+    };
+    json_t *responses = json_object();
+    for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+        json_object_set_new(responses, answers[i][0], json_pack("{s:s}", "description", answers[i][1]));
+    return json_pack("{s:{s:s, s:[o, o], s:o}}", "get", "summary", "Becomes the console of a virtual machine.",
+                     "parameters", id, upgrade, "responses", responses);
+}
+
 char *openapi_write(void)
 {
     json_t *paths = json_object(), *schemas = json_object();
@@ -183,6 +204,7 @@ char *openapi_write(void)
     json_object_set_new(paths, "/v1/events", get_path("What happens, a line each.", "application/x-ndjson"));
     json_object_set_new(paths, "/metrics", get_path("Numbers for Prometheus.", "text/plain"));
     json_object_set_new(paths, "/openapi.json", get_path("This description.", "application/json"));
+    json_object_set_new(paths, "/v1/vms/{Id}/console", console_path());
     json_object_set_new(paths, "/v1/host/stop",
                         json_pack("{s:{s:s, s:{s:{s:s}}}}", "post", "summary",
                                   "Does what AutomaticStopAction says, to all virtual machines.", "responses", "200",

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/place.h"
 #include "cmdlet/value.h"
 #include "control/message.h"
 #include "service/log.h"
@@ -479,8 +480,11 @@ static int launch_lock(struct launch *launch, struct error *error)
 
 static int launch_prepare(struct launch *launch, struct error *error)
 {
-    if (mkdir(launch->directory, 0700) < 0 && errno != EEXIST)
-        return error_set(error, "'%s': %s", launch->directory, strerror(errno));
+    char *above = value_text("%.*s", (int)(strrchr(launch->directory, '/') - launch->directory), launch->directory);
+    const int made = place_make(above, error) < 0 ? -1 : place_make(launch->directory, error);
+    free(above);
+    if (made < 0)
+        return -1;
     if (launch_lock(launch, error) < 0 || launch_config(launch, error) < 0)
         return -1;
     peer_forget(launch->directory);

@@ -3,7 +3,6 @@
 #include "shell/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,8 +18,9 @@
 #include "base/place.h"
 #include "cmdlet/json.h"
 #include "shell/remote.h"
+#include "shell/start.h"
 
-enum { CLIENT_LINE = 16 << 20, CLIENT_BUFFER = 64 << 10, START_MS = 20000, LOOK_MS = 100 };
+enum { CLIENT_LINE = 16 << 20, CLIENT_BUFFER = 64 << 10, START_STEP_MS = 50, LOOK_MS = 100 };
 
 struct client {
     char socket[PLACE_BYTES];
@@ -30,6 +30,7 @@ struct client {
     volatile sig_atomic_t cancelled;
     bool (*stopped)(void *context); // may be NULL
     void *stopped_context;
+    bool in_session; // we started it, in a login session
     char buffer[CLIENT_BUFFER];
     size_t at, filled;
 };
@@ -98,68 +99,20 @@ static int client_connect(struct client *client, struct error *error)
     return 0;
 }
 
-// What the child said on its standard error, until it ended or the time was up; true: it ended well.
-static bool child_wait(pid_t pid, int fd, char *text, size_t room)
-{
-    size_t filled = 0;
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    for (;;) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        const long left = START_MS - (now.tv_sec - start.tv_sec) * 1000;
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (left <= 0 || (poll(&wait, 1, (int)left) == 0)) {
-            kill(pid, SIGKILL);
-            snprintf(text, room, "it was not up within %d seconds", START_MS / 1000);
-            waitpid(pid, NULL, 0);
-            return false;
-        }
-        char rest[512];
-        const bool full = filled >= room - 1;
-        const ssize_t got = full ? read(fd, rest, sizeof rest) : read(fd, text + filled, room - 1 - filled);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        filled += full ? 0 : (size_t)got;
-    }
-    text[filled] = 0;
-    int status;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(status) && !WEXITSTATUS(status);
-}
-
-// `nidus daemon --background` returns when its socket answers. Several of us may do this at once: one daemon wins, the
-// others find its lock taken, and all find its socket.
 static int client_start(struct client *client, struct error *error)
 {
-    int pair[2];
-    char text[400] = "";
-    if (pipe2(pair, O_CLOEXEC) < 0)
-        return error_set(error, "the service cannot be started: %s", strerror(errno));
-    const pid_t pid = fork();
-    if (pid == 0) {
-        const int null = open("/dev/null", O_RDWR);
-        dup2(null, STDIN_FILENO);
-        dup2(null, STDOUT_FILENO);
-        dup2(pair[1], STDERR_FILENO);
-        execl("/proc/self/exe", "nidus", "daemon", "--background", "--socket", client->socket, (char *)NULL);
-        _exit(127);
-    }
-    close(pair[1]);
-    const bool started = pid > 0 && child_wait(pid, pair[0], text, sizeof text);
-    close(pair[0]);
-    const bool raced = !started && strstr(text, "another service"); // whose socket may not be there yet
-    for (int tries = 0; tries < START_MS / 50 && (started || raced); tries++) {
+    const enum start_result result = start_service(client->socket, error);
+    if (result == START_FAILED)
+        return -1;
+    client->in_session = result == START_SESSION;
+    for (int tries = 0; tries < START_MS / START_STEP_MS; tries++) {
         if (client_connect(client, error) == 0)
             return 0;
-        if (started)
+        if (result != START_RACED)
             break;
-        poll(NULL, 0, 50);
+        poll(NULL, 0, START_STEP_MS);
     }
-    text[strcspn(text, "\n")] = 0;
-    return started ? -1 : error_set(error, "the service cannot be started: %s", text[0] ? text : strerror(errno));
+    return -1;
 }
 
 static int client_connect_remote(struct client *client, struct error *error)
@@ -181,15 +134,14 @@ static int client_reach(struct client *client, bool start, struct error *error)
 }
 
 // --- HTTP ------------------------------------------------------------------------------------------------------------
-static int client_send(struct client *client, const char *method, const char *path, const char *body,
-                       struct error *error)
+static int client_send(struct client *client, const char *method, const char *path, const char *headers,
+                       const char *body, struct error *error)
 {
     char token[REMOTE_TOKEN + 1];
     if (remote_token(&client->server, token, error) < 0)
         return -1;
-    char *text = value_text("%s %s HTTP/1.1\r\nHost: nidus\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                            "%s%s%sContent-Length: %zu\r\n\r\n%s", method, path,
-                            token[0] ? "Authorization: Bearer " : "",
+    char *text = value_text("%s %s HTTP/1.1\r\nHost: nidus\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s", method, path,
+                            headers, token[0] ? "Authorization: Bearer " : "",
                             token, token[0] ? "\r\n" : "", strlen(body), body);
     size_t left = strlen(text);
     for (const char *at = text; left;) {
@@ -380,7 +332,8 @@ static char *request_text(const struct request *request)
 static int client_ask(struct client *client, struct body *body, bool start, const char *method, const char *path,
                       const char *text, struct error *error)
 {
-    if (client_reach(client, start, error) < 0 || client_send(client, method, path, text, error) < 0)
+    static const char headers[] = "Connection: close\r\nContent-Type: application/json\r\n";
+    if (client_reach(client, start, error) < 0 || client_send(client, method, path, headers, text, error) < 0)
         return -1;
     return body_begin(body, client, error);
 }
@@ -402,6 +355,9 @@ void client_invoke(struct client *client, const struct request *request, const s
         client_disconnect(client);
         return;
     }
+    if (client->in_session && reply->warning)
+        reply->warning(reply->context, start_session_words());
+    client->in_session = false;
     bool ended = false;
     for (char *line; !ended && (line = body_line(&body)); free(line)) {
         json_t *piece = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
@@ -428,3 +384,50 @@ int client_listen(struct client *client, bool (*heard)(void *context, const char
     client_disconnect(client);
     return more ? error_set(error, "the service ended") : 0;
 }
+
+// --- A console -------------------------------------------------------------------------------------------------------
+int client_console(struct client *client, const char *id, struct error *error)
+{
+    static const char headers[] = "Connection: Upgrade\r\nUpgrade: nidus-console\r\n";
+    struct body body;
+    char *path = value_text("/v1/vms/%s/console", id);
+    const int asked = client_reach(client, false, error) < 0 || client_send(client, "GET", path, headers, "", error) < 0 ||
+                              body_begin(&body, client, error) < 0
+                          ? -1 : 0;
+    free(path);
+    if (asked == 0 && body.status == 101) {
+        if (client->remote)
+            remote_hurry(client->remote);
+        return 0;
+    }
+    char *line = asked == 0 ? body_line(&body) : NULL;
+    json_t *answer = line ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const char *reason = text_of(json_object_get(answer, "error"), "message");
+    if (asked == 0)
+        error_set(error, "%s", reason ? reason : "the service is an older one, and shows no consoles");
+    json_decref(answer);
+    free(line);
+    client_disconnect(client);
+    return -1;
+}
+
+int client_console_fd(const struct client *client) { return client->fd; }
+
+ssize_t client_console_receive(struct client *client, void *bytes, size_t room)
+{
+    const size_t held = client->filled - client->at, count = held < room ? held : room;
+    if (count) {
+        memcpy(bytes, client->buffer + client->at, count);
+        client->at += count;
+        return (ssize_t)count;
+    }
+    return client->remote ? remote_receive(client->remote, bytes, room) : recv(client->fd, bytes, room, MSG_DONTWAIT);
+}
+
+ssize_t client_console_send(struct client *client, const void *bytes, size_t count)
+{
+    return client->remote ? remote_send(client->remote, bytes, count)
+                          : send(client->fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void client_console_end(struct client *client) { client_disconnect(client); }

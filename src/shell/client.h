@@ -2,6 +2,8 @@
 // what comes back as it comes.
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "cmdlet/request.h"
 
@@ -24,3 +26,12 @@ void client_stop_when(struct client *client, bool (*stopped)(void *context), voi
 // What the service happens to do, a line of JSON each, until `heard` returns false. -1 with the reason.
 int client_listen(struct client *client, bool (*heard)(void *context, const char *line), void *context,
                   struct error *error);
+
+// The client's connection becomes the console of the VM with this id (service/stream.h). -1 with the reason.
+int client_console(struct client *client, const char *id, struct error *error);
+// Of the console, until client_console_end: as recv and send with MSG_DONTWAIT, after poll on client_console_fd. The
+// first receive takes what came with the answer, and poll knows nothing of that. `room` is 16 KiB at least.
+int client_console_fd(const struct client *client);
+ssize_t client_console_receive(struct client *client, void *bytes, size_t room);
+ssize_t client_console_send(struct client *client, const void *bytes, size_t count);
+void client_console_end(struct client *client);

@@ -3,7 +3,6 @@
 #include "shell/console.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,14 +10,14 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/tail.h"
 #include "shell/client.h"
 
-enum { CONSOLE_KEY = 0x1D /* Ctrl-] */, CONSOLE_TAIL = 4096, CONSOLE_BUFFER = 4096 };
+enum { CONSOLE_KEY = 0x1D /* Ctrl-] */, CONSOLE_TAIL = 4096, CONSOLE_BUFFER = 4096, CONSOLE_OUTPUT = 32 << 10 };
 
 static const char keys[] = "\r\nCtrl-] and then\r\n"
                            "  q       leaves; the VM runs on\r\n"
@@ -27,6 +26,7 @@ static const char keys[] = "\r\nCtrl-] and then\r\n"
 
 struct view_state {
     const char *name;
+    struct client *client; // through the service, or NULL
     int socket, signals;
     bool terminal, escaped, input_ended;
     struct termios saved;
@@ -64,27 +64,6 @@ static void put_all(int fd, const char *bytes, size_t count)
             count -= (size_t)written;
         }
     }
-}
-
-// The end of the log, from the beginning of a line: what stood on the screen.
-static void console_tail(const char *log)
-{
-    char bytes[CONSOLE_TAIL];
-    int fd = log && *log ? open(log, O_RDONLY | O_CLOEXEC) : -1;
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status)) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    off_t from = status.st_size > CONSOLE_TAIL ? status.st_size - CONSOLE_TAIL : 0;
-    ssize_t count = pread(fd, bytes, sizeof bytes, from);
-    close(fd);
-    const char *start = bytes, *line = from && count > 0 ? memchr(bytes, '\n', (size_t)count) : NULL;
-    if (line)
-        start = line + 1;
-    if (count > start - bytes)
-        put_all(STDOUT_FILENO, start, (size_t)(bytes + count - start));
 }
 
 static void terminal_raw(struct view_state *view)
@@ -133,7 +112,8 @@ static bool take_input(struct view_state *view)
 
 static bool send_pending(struct view_state *view)
 {
-    ssize_t sent = send(view->socket, view->pending, view->pending_count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = view->client ? client_console_send(view->client, view->pending, view->pending_count)
+                                : send(view->socket, view->pending, view->pending_count, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR;
     view->pending_count -= (size_t)sent;
@@ -144,8 +124,9 @@ static bool send_pending(struct view_state *view)
 // false: the console ended.
 static bool take_output(struct view_state *view)
 {
-    char bytes[CONSOLE_BUFFER];
-    ssize_t count = recv(view->socket, bytes, sizeof bytes, MSG_DONTWAIT);
+    char bytes[CONSOLE_OUTPUT];
+    ssize_t count = view->client ? client_console_receive(view->client, bytes, sizeof bytes)
+                                 : recv(view->socket, bytes, sizeof bytes, MSG_DONTWAIT);
     if (count > 0)
         put_all(STDOUT_FILENO, bytes, (size_t)count);
     return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));
@@ -153,7 +134,7 @@ static bool take_output(struct view_state *view)
 
 static void console_loop(struct view_state *view)
 {
-    bool ended = false;
+    bool ended = view->client && !take_output(view); // what came with the service's answer
     while (!ended) {
         bool room = view->pending_count < CONSOLE_BUFFER;
         struct pollfd events[] = {
@@ -173,34 +154,51 @@ static void console_loop(struct view_state *view)
                 view->name);
 }
 
-int console_view(const char *name, const char *path, const char *log, struct error *error)
+static void console_show(struct view_state *view, const char *log)
 {
-    struct view_state view = {.name = name};
-    fflush(stdout);
-    view.socket = console_connect(name, path, error);
-    if (view.socket < 0)
-        return -1;
     sigset_t ending, before;
     sigemptyset(&ending);
     sigaddset(&ending, SIGINT);
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGHUP);
     sigprocmask(SIG_BLOCK, &ending, &before);
-    view.signals = signalfd(-1, &ending, SFD_CLOEXEC);
-    terminal_raw(&view);
-    console_tail(log);
-    console_loop(&view);
-    if (view.terminal)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &view.saved);
+    view->signals = signalfd(-1, &ending, SFD_CLOEXEC);
+    terminal_raw(view);
+    char tail[CONSOLE_TAIL];
+    put_all(STDOUT_FILENO, tail, tail_read(log, tail, sizeof tail));
+    console_loop(view);
+    if (view->terminal)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &view->saved);
     struct signalfd_siginfo caught;
-    bool signalled = view.signals >= 0 && poll(&(struct pollfd){.fd = view.signals, .events = POLLIN}, 1, 0) == 1 &&
-                     read(view.signals, &caught, sizeof caught) == sizeof caught;
-    if (view.signals >= 0)
-        close(view.signals);
-    close(view.socket);
+    bool signalled = view->signals >= 0 && poll(&(struct pollfd){.fd = view->signals, .events = POLLIN}, 1, 0) == 1 &&
+                     read(view->signals, &caught, sizeof caught) == sizeof caught;
+    if (view->signals >= 0)
+        close(view->signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (signalled && caught.ssi_signo != SIGINT)
         raise((int)caught.ssi_signo); // as it would have ended us without a terminal to put back
+}
+
+// At the worker's own socket, so that the console outlives the service; else, from another host or as another user,
+// through the service.
+static int console_view(struct client *client, const struct value *console, struct error *error)
+{
+    struct view_state view = {.name = value_as_string(value_get(console, "VMName"), "")};
+    struct error through;
+    fflush(stdout);
+    view.socket = client_is_remote(client)
+                      ? -1 : console_connect(view.name, value_as_string(value_get(console, "Path"), ""), error);
+    if (view.socket >= 0) {
+        console_show(&view, value_as_string(value_get(console, "LogPath"), NULL));
+        close(view.socket);
+        return 0;
+    }
+    if (client_console(client, value_as_string(value_get(console, "VMId"), ""), &through) < 0)
+        return error_set(error, "cannot connect to the console of '%s': %s", view.name, through.text);
+    view.client = client;
+    view.socket = client_console_fd(client);
+    console_show(&view, NULL);
+    client_console_end(client);
     return 0;
 }
 
@@ -259,21 +257,12 @@ void console_invoke(struct client *client, const struct request *request, const 
     const struct reply between = {.context = &found, .output = found_output, .host = pass_host, .warning = pass_warning,
                                   .verbose = pass_verbose, .progress = pass_progress, .what_if = pass_what_if,
                                   .error = pass_error};
-    if (client_is_remote(client)) {
-        const struct cmdlet_error far = {.category = CATEGORY_NOT_IMPLEMENTED, .id = "NotSupported",
-                                         .exception = "VirtualizationException",
-                                         .message = "A console is shown on the virtual machine's host only. Log in "
-                                                    "there, and use Connect-VM."};
-        reply->error(reply->context, &far);
-        return;
-    }
     client_invoke(client, request, &between, true);
     if (!found.console)
         return;
     struct error error;
     const char *name = value_as_string(value_get(found.console, "VMName"), "");
-    if (console_view(name, value_as_string(value_get(found.console, "Path"), ""),
-                     value_as_string(value_get(found.console, "LogPath"), NULL), &error)) {
+    if (console_view(client, found.console, &error) < 0) {
         const struct cmdlet_error failed = {.category = CATEGORY_CONNECTION_ERROR, .id = "OperationFailed",
                                             .target = name, .exception = "VirtualizationException",
                                             .message = error.text};

@@ -1,5 +1,6 @@
 // Connect-VM: this terminal becomes one of the viewers of a VM's console. The service says where the console's Unix
-// socket is and where its log; the bytes go directly to the VM's worker.
+// socket is and where its log; the bytes go directly to the VM's worker where that can be, and through the service
+// from elsewhere.
 #pragma once
 
 #include "base/error.h"
@@ -10,5 +11,3 @@ struct client;
 // Carries Connect-VM out: asks the service for the console (a VMConsole), attaches, and returns when the user leaves or
 // the console ends.
 void console_invoke(struct client *client, const struct request *request, const struct reply *reply);
-// Attaches to the socket at `path`; the tail of the log (NULL: none) comes first. 0, or -1 with the reason.
-int console_view(const char *name, const char *path, const char *log, struct error *error);

@@ -187,18 +187,33 @@ void remote_end(struct remote *remote)
     free(remote);
 }
 
+void remote_hurry(struct remote *remote)
+{
+    const int fd = SSL_get_fd(remote->ssl);
+    SSL_set_mode(remote->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static ssize_t remote_result(const struct remote *remote, int result)
+{
+    const int why = result > 0 ? SSL_ERROR_NONE : SSL_get_error(remote->ssl, result);
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+        errno = EAGAIN;
+    else if (why != SSL_ERROR_NONE && why != SSL_ERROR_SYSCALL)
+        errno = EIO;
+    return result > 0 ? result : why == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
 ssize_t remote_send(struct remote *remote, const void *bytes, size_t count)
 {
     ERR_clear_error();
-    const int sent = SSL_write(remote->ssl, bytes, count > INT32_MAX ? INT32_MAX : (int)count);
-    return sent > 0 ? sent : -1;
+    return remote_result(remote, SSL_write(remote->ssl, bytes, count > INT32_MAX ? INT32_MAX : (int)count));
 }
 
 ssize_t remote_receive(struct remote *remote, void *bytes, size_t count)
 {
     ERR_clear_error();
-    const int got = SSL_read(remote->ssl, bytes, count > INT32_MAX ? INT32_MAX : (int)count);
-    return got > 0 ? got : SSL_get_error(remote->ssl, got) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+    return remote_result(remote, SSL_read(remote->ssl, bytes, count > INT32_MAX ? INT32_MAX : (int)count));
 }
 
 // --- The token -------------------------------------------------------------------------------------------------------

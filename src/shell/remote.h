@@ -21,7 +21,9 @@ struct remote;
 int remote_connect(const struct remote_server *server, struct error *error);
 // TLS on it: after this the server is who it should be. NULL with the reason. `fd` stays the caller's.
 struct remote *remote_begin(const struct remote_server *server, int fd, struct error *error);
-// As send and recv do.
+// As send and recv do, and without waiting after remote_hurry: EAGAIN. What is read with room for 16 KiB, TLS's longest
+// record, leaves nothing behind that poll would not tell of.
+void remote_hurry(struct remote *remote);
 ssize_t remote_send(struct remote *remote, const void *bytes, size_t count);
 ssize_t remote_receive(struct remote *remote, void *bytes, size_t count);
 void remote_end(struct remote *remote); // NULL is allowed

@@ -26,7 +26,8 @@ static const struct cmdlet cmdlets[] = {
         .synopsis = "Connects this terminal to the console of a running virtual machine.",
         .description = "What the console said last is shown first. Several terminals may be connected to one console: "
                        "all see it, and each can type. Ctrl-] and then q leaves, and the virtual machine runs on; "
-                       "Ctrl-] and then h lists the keys. With --json nothing is connected: the object says where the "
+                       "Ctrl-] and then h lists the keys. A virtual machine on another host (nidus --server) shows "
+                       "it through that host's service. With --json nothing is connected: the object says where the "
                        "console's socket is and where its log.",
         .parameters = parameters,
         .sets = {"VMName", "VMObject"},
