@@ -234,8 +234,15 @@ static void reply_warning(void *context, const char *text) { piece(context, "war
 static void reply_verbose(void *context, const char *text) { piece(context, "verbose", text_json(text), false); }
 static void reply_what_if(void *context, const char *text) { piece(context, "whatIf", text_json(text), false); }
 
+// To who asked for it, and to whoever listens.
 static void reply_progress(void *context, const char *activity, const char *status, int percent)
 {
+    const struct exchange *exchange = context;
+    char number[16] = "";
+    if (percent >= 0)
+        snprintf(number, sizeof number, "%d", percent);
+    event_publish(exchange->api->service, "progress", "Cmdlet", exchange->request.cmdlet->name, "Activity", activity,
+                  "Status", status ? status : "", "Percent", number, NULL);
     json_t *progress = json_object();
     json_object_set_new(progress, "activity", text_json(activity));
     json_object_set_new(progress, "status", text_json(status));

@@ -132,6 +132,24 @@ static json_t *piece_schema(void)
                      "additionalProperties", 0, "properties", pieces);
 }
 
+// What the events have besides their kind and their time is text, and depends on the kind.
+static json_t *event_schema(void)
+{
+    static const char *const texts[] = {"VMId", "VMName", "State", "HypervisorRunning", "VirtualizationExtension",
+                                        "NestedGuestsLaunched", "Heartbeat", "Address", "Cmdlet", "Activity", "Status",
+                                        "Percent"};
+    json_t *kinds = json_pack("{s:s, s:[s, s, s, s, s, s, s]}", "type", "string", "enum", "created", "removed", "state",
+                              "nested", "heartbeat", "foreign-address", "progress");
+    json_t *text = json_pack("{s:s}", "type", "string");
+    json_t *properties = json_pack("{s:o, s:{s:s, s:s}}", "event", kinds, "time", "type", "string", "format",
+                                   "date-time");
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        json_object_set(properties, texts[i], text);
+    json_decref(text);
+    return json_pack("{s:s, s:[s, s], s:b, s:o}", "type", "object", "required", "event", "time", "additionalProperties",
+                     0, "properties", properties);
+}
+
 static json_t *error_schema(void)
 {
     return json_pack("{s:s, s:[s, s], s:{s:{s:s}, s:{s:[s, s]}, s:{s:[s, s]}, s:{s:[s, s]}, s:{s:s}}}", "type",
@@ -163,10 +181,10 @@ static json_t *cmdlet_path(const struct cmdlet *cmdlet)
     return json_pack("{s:o}", "post", post);
 }
 
-static json_t *get_path(const char *summary, const char *type)
+static json_t *get_path(const char *summary, const char *type, json_t *schema)
 {
-    return json_pack("{s:{s:s, s:{s:{s:s, s:{s:{}}}}}}", "get", "summary", summary, "responses", "200", "description",
-                     summary, "content", type);
+    return json_pack("{s:{s:s, s:{s:{s:s, s:{s:{s:o}}}}}}", "get", "summary", summary, "responses", "200",
+                     "description", summary, "content", type, "schema", schema);
 }
 
 static json_t *console_path(void)
@@ -201,9 +219,10 @@ char *openapi_write(void)
         json_object_set_new(paths, path, cmdlet_path(cmdlet));
         free(path);
     }
-    json_object_set_new(paths, "/v1/events", get_path("What happens, a line each.", "application/x-ndjson"));
-    json_object_set_new(paths, "/metrics", get_path("Numbers for Prometheus.", "text/plain"));
-    json_object_set_new(paths, "/openapi.json", get_path("This description.", "application/json"));
+    json_object_set_new(paths, "/v1/events",
+                        get_path("What happens, a line each.", "application/x-ndjson", reference("Event")));
+    json_object_set_new(paths, "/metrics", get_path("Numbers for Prometheus.", "text/plain", json_object()));
+    json_object_set_new(paths, "/openapi.json", get_path("This description.", "application/json", json_object()));
     json_object_set_new(paths, "/v1/vms/{Id}/console", console_path());
     json_object_set_new(paths, "/v1/host/stop",
                         json_pack("{s:{s:s, s:{s:{s:s}}}}", "post", "summary",
@@ -213,6 +232,7 @@ char *openapi_write(void)
         if (class->properties)
             json_object_set_new(schemas, class->name, class_schema(class));
     json_object_set_new(schemas, "Piece", piece_schema());
+    json_object_set_new(schemas, "Event", event_schema());
     json_object_set_new(schemas, "Error", error_schema());
     json_t *document = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:o}}", "openapi", "3.1.0", "info", "title", "nidus",
                                  "version", NIDUS_VERSION, "description",

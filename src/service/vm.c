@@ -274,7 +274,8 @@ void vm_worker_nested(struct vm *vm, const char *extension, bool running, u64 la
     log_write(LOG_INFO, "vm-nested", "vm", name, "id", vm->id, "extension", extension, "running",
               running ? "true" : "false", "launched", number, NULL);
     event_publish(vm->service, "nested", "VMId", vm->id, "VMName", name, "HypervisorRunning",
-                  running ? "true" : "false", NULL);
+                  running ? "true" : "false", "VirtualizationExtension", extension, "NestedGuestsLaunched", number,
+                  NULL);
     free(name);
 }
 

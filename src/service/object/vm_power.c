@@ -37,7 +37,7 @@ static bool power_one(struct call *call, struct vm *vm, const struct transition 
         return false;
     struct error error;
     const enum vm_state state = vm_state(vm);
-    if (state == there) { // as Hyper-V: a warning, and no error
+    if (state == there || (there == VM_STATE_OFF && state == VM_STATE_OFF_CRITICAL)) { // as Hyper-V: a warning, and no error
         call_warning(call, "The virtual machine is already in the specified state.");
         call_cancel(call, vm, draft);
         return true;
