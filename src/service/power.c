@@ -24,7 +24,7 @@
 #include "service/vhd.h"
 #include "service/vm_room.h"
 
-enum { COMMAND_MS = 10000, PLUG_MS = 2000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, STOP_GRACE_MS = 60 * 1000 };
+enum { COMMAND_MS = 10000, PLUG_MS = 2000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, PRESS_MS = 2000, STOP_GRACE_MS = 60 * 1000 };
 
 static int power_allowed(struct vm *vm, enum vm_action action, const char *verb, struct error *error)
 {
@@ -386,16 +386,31 @@ int power_reset(struct vm *vm, struct vm_record *draft, struct error *error)
 }
 
 // --- Shutting down ---------------------------------------------------------------------------------------------------
-static int shut_down_ask(struct vm *vm, unsigned milliseconds, struct error *error)
+// `button`: no agent was there to be asked, so the power button was pressed.
+static int shut_down_command(struct vm *vm, unsigned milliseconds, bool *button, struct error *error)
+{
+    struct peer *worker = vm_worker(vm);
+    json_t *arguments = json_pack("{s:I}", "wait_ms", (json_int_t)milliseconds);
+    json_t *result = worker ? peer_command(worker, "shutdown", arguments, COMMAND_MS, error) : NULL;
+    const char *by = result ? json_string_value(json_object_get(result, "by")) : NULL;
+    if (!worker)
+        error_set(error, "its worker process has ended");
+    *button = by && !strcmp(by, "power-button");
+    const int done = result ? 0 : -1;
+    peer_unref(worker);
+    json_decref(arguments);
+    json_decref(result);
+    return done;
+}
+
+static int shut_down_ask(struct vm *vm, unsigned milliseconds, bool *button, struct error *error)
 {
     struct vm_record *draft = vm_change_begin(vm);
     if (!draft)
         return error_set(error, "it was removed");
     int result = power_allowed(vm, VM_ACTION_SHUT_DOWN, "be shut down", error);
     if (result == 0) {
-        json_t *arguments = json_pack("{s:I}", "wait_ms", (json_int_t)milliseconds);
-        result = power_command(vm, "shutdown", arguments, COMMAND_MS, error);
-        json_decref(arguments);
+        result = shut_down_command(vm, milliseconds, button, error);
         if (result == 0 && !vm_wait_end(vm, 0, NULL, NULL, NULL))
             vm_state_set(vm, VM_STATE_STOPPING);
     }
@@ -403,12 +418,29 @@ static int shut_down_ask(struct vm *vm, unsigned milliseconds, struct error *err
     return result;
 }
 
+// A guest that has just been started does not see its power button yet, nor keep what it missed: it is pressed again.
+static bool shut_down_wait(struct vm *vm, unsigned milliseconds, bool button, bool (*gone)(void *context),
+                           void *context, struct peer_end *end)
+{
+    const u64 deadline = vm_clock() + milliseconds * 1000000ull;
+    struct error ignored;
+    for (u64 now = vm_clock(); now < deadline && !(gone && gone(context)); now = vm_clock()) {
+        const u64 left = (deadline - now) / 1000000 + 1;
+        if (vm_wait_end(vm, button && left > PRESS_MS ? PRESS_MS : (unsigned)left, gone, context, end))
+            return true;
+        if (button)
+            shut_down_command(vm, milliseconds, &button, &ignored);
+    }
+    return vm_wait_end(vm, 0, NULL, NULL, end);
+}
+
 int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gone)(void *context), void *context,
                     struct error *error)
 {
-    if (shut_down_ask(vm, milliseconds, error) == 0) {
+    bool button = false;
+    if (shut_down_ask(vm, milliseconds, &button, error) == 0) {
         struct peer_end end;
-        if (vm_wait_end(vm, milliseconds, gone, context, &end)) {
+        if (shut_down_wait(vm, milliseconds, button, gone, context, &end)) {
             struct vm_record *draft = vm_change_begin(vm);
             if (draft) {
                 vm_settle_ended(vm, draft, &end); // its thread may not have come to it

@@ -215,7 +215,7 @@ static void worker_begins(void *context, struct vm *vm)
     struct worker *worker = context;
     pthread_mutex_lock(&worker->lock);
     worker->vm = vm;
-    worker->ran = 0;
+    worker->began = worker->ran = 0; // it was reset: this life counts from here
     pthread_mutex_unlock(&worker->lock);
     worker_set_state(worker, CONTROL_RUNNING);
 }

@@ -261,7 +261,8 @@ static char *key_text(struct value *key)
 static void group_put(struct stage *stage, struct value *groups)
 {
     for (size_t i = 0; i < groups->map.count; i++) {
-        struct value *members = groups->map.pairs[i].value, *group = value_object("GroupInfo");
+        struct value *members = groups->map.pairs[i].value, *group;
+        group = value_object(stage_switch(stage, "NoElement") ? "GroupInfoNoElement" : "GroupInfo");
         value_put(group, "Count", value_int((s64)value_count(members)));
         value_put(group, "Name", value_string(groups->map.pairs[i].key));
         if (!stage_switch(stage, "NoElement"))

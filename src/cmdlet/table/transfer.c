@@ -13,8 +13,8 @@ static const struct parameter export_parameters[] = {
 };
 
 static const struct parameter import_parameters[] = {
-    {.name = "Path", .type = PARAMETER_PATH, .position = 1, .flags = PARAMETER_MANDATORY,
-     .help = "The exported virtual machine: its .vmcx file, or the folder that Export-VM made."},
+    {.name = "Path", .type = PARAMETER_PATH, .position = 1, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED,
+     .sets = PARAMETER_SET_1 | PARAMETER_SET_2, .help = "The exported virtual machine: its .vmcx file, or the folder that Export-VM made."},
     {.name = "Register", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_1,
      .help = "Uses the files where they are, which is usual."},
     {.name = "Copy", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .flags = PARAMETER_MANDATORY,

@@ -11,6 +11,7 @@ static const struct parameter update_parameters[] = {
     SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
     SELECTOR_VM(PARAMETER_SET_2),
     PARAMETER_FORCE,
+    PARAMETER_AS_JOB,
     PARAMETER_PASSTHRU,
     {0},
 };

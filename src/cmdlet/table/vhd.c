@@ -50,6 +50,7 @@ static const struct parameter new_parameters[] = {
      .help = "The unit in which the file grows."},
     {.name = "LogicalSectorSizeBytes", .type = PARAMETER_INT, .least = 512, .most = 4096, .help = "512 or 4096."},
     {.name = "PhysicalSectorSizeBytes", .type = PARAMETER_INT, .least = 512, .most = 4096, .help = "512 or 4096."},
+    PARAMETER_AS_JOB,
     {0},
 };
 
@@ -98,6 +99,7 @@ static const struct parameter resize_parameters[] = {
      .flags = PARAMETER_NIDUS,
      .help = "Cuts off what lies behind the new size, even if a file system is there."},
     PARAMETER_PASSTHRU,
+    PARAMETER_AS_JOB,
     {0},
 };
 
@@ -116,6 +118,7 @@ static const struct parameter convert_parameters[] = {
      .most = (s64)MIB(256),
      .help = "The unit in which the file grows."},
     PARAMETER_PASSTHRU,
+    PARAMETER_AS_JOB,
     {0},
 };
 
@@ -127,6 +130,7 @@ static const struct parameter merge_parameters[] = {
      .help = "The parent to merge into; the nearest one if none is given."},
     PARAMETER_FORCE,
     PARAMETER_PASSTHRU,
+    PARAMETER_AS_JOB,
     {0},
 };
 

@@ -11,10 +11,10 @@ static const struct parameter get_parameters[] = {
 
 static const struct parameter new_parameters[] = {
     {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .position = 1,
-     .help = "The name of the new virtual machine. \"New virtual machine\" if none is given."},
+     .flags = PARAMETER_PIPED | PARAMETER_NAMED, .help = "The name of the new virtual machine. \"New virtual machine\" if none is given."},
     {.name = "MemoryStartupBytes", .type = PARAMETER_BYTES, .position = 2, .least = (s64)MIB(32),
      .most = (s64)MIB(12 << 20), .help = "Its memory; 512MB if not given."},
-    {.name = "Generation", .type = PARAMETER_INT, .least = 1, .most = 2,
+    {.name = "Generation", .type = PARAMETER_INT, .position = 3, .least = 1, .most = 2,
      .help = "1 or 2. Both are kept and shown; the machine is the same."},
     {.name = "BootDevice", .type = PARAMETER_ENUM, .values = "CD Floppy LegacyNetworkAdapter IDE NetworkAdapter VHD",
      .help = "What it boots from first. Floppy, IDE and LegacyNetworkAdapter are for generation 1 only."},
@@ -74,9 +74,7 @@ static const struct parameter remove_parameters[] = {
     {0}};
 
 static const struct parameter rename_parameters[] = {
-    {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .sets = PARAMETER_SET_1, .position = 1,
-     .object = "VirtualMachine", .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_WILDCARD,
-     .help = "The name it has."},
+    SELECTOR_NAME(PARAMETER_SET_1, PARAMETER_MANDATORY),
     SELECTOR_VM(PARAMETER_SET_2),
     {.name = "NewName", .type = PARAMETER_STRING, .position = 2, .flags = PARAMETER_MANDATORY,
      .help = "The name it gets."},
@@ -109,6 +107,13 @@ static const struct parameter restart_parameters[] = {
     PARAMETER_FORCE,
     {.name = "Type", .type = PARAMETER_ENUM, .values = "Reset Reboot",
      .help = "Reset presses its reset button, which is usual; Reboot shuts its guest down and starts it again."},
+    {.name = "Wait", .type = PARAMETER_SWITCH, .help = "Waits until it is there again, which -For says more of."},
+    {.name = "For", .type = PARAMETER_ENUM, .values = "Heartbeat IPAddress",
+     .help = "With -Wait: until the guest's agent answers, or has told its addresses. Heartbeat if not given."},
+    {.name = "Timeout", .type = PARAMETER_INT, .least = 1, .most = 1 << 20,
+     .help = "With -Wait: seconds after which waiting fails; no end if not given."},
+    {.name = "Delay", .type = PARAMETER_INT, .least = 1, .most = 3600,
+     .help = "With -Wait: seconds between two looks; a fifth of one if not given."},
     PARAMETER_AS_JOB,
     PARAMETER_PASSTHRU,
     {0},
@@ -181,7 +186,9 @@ static const struct cmdlet cmdlets[] = {
      .parameters = restart_parameters,
      .sets = {"Name", "VMObject"},
      .output = "VirtualMachine",
-     .examples = {{"Restart-VM lab -Force", "Presses the reset button of lab."}}},
+     .examples = {{"Restart-VM lab -Force", "Presses the reset button of lab."},
+                  {"Restart-VM lab -Force -Wait -For IPAddress -Timeout 120",
+                   "The same, and waits at most two minutes until its guest has an address."}}},
     POWER("Suspend-VM", "Pauses virtual machines that run.", "Pauses lab."),
     POWER("Resume-VM", "Lets paused virtual machines run on.", "Lets lab run on."),
     POWER("Save-VM", "Saves the state of virtual machines and ends them; Start-VM goes on from there.", "Saves lab."),

@@ -107,6 +107,9 @@ void call_put(struct call *call, struct value *object); // takes the reference o
 // class has them.
 struct value *call_part(struct call *call, const char *type, const struct vm_record *record, const char *id);
 struct value *object_of_vm(struct service *service, const struct vm_view *view); // a VirtualMachine
+// What Wait-VM does for one VM, by -For, -Timeout, -Delay and -Passthru. Tells when it was in vain. `since`: a vm_clock()
+// at which it was told to start anew, before which nothing counts; 0: everything does.
+void call_wait(struct call *call, struct vm *vm, u64 since);
 // A text that may be NULL, as an empty string.
 struct value *object_text(const char *text);
 

@@ -4,6 +4,7 @@
 
 #include "service/object/object.h"
 #include "service/power.h"
+#include "service/vm_room.h"
 
 // What the states say a VM "failed to" do, and what does it.
 struct transition {
@@ -136,18 +137,27 @@ static void stop_vm(struct call *call)
     vm_list_free(&list);
 }
 
+static bool restart_one(struct call *call, struct vm *vm)
+{
+    if (strcmp(call_string(call, "Type", "Reset"), "Reboot"))
+        return power_one(call, vm, &resetting, (enum vm_state)0);
+    return shut_down(call, vm, true) && !call->request->what_if &&
+           power_one(call, vm, &starting, VM_STATE_RUNNING);
+}
+
 static void restart_vm(struct call *call)
 {
     struct vm_list list;
-    if (strcmp(call_string(call, "Type", "Reset"), "Reboot")) {
-        power_all(call, &resetting, (enum vm_state)0);
-        return;
-    }
     call_vms(call, &list);
-    for (size_t i = 0; i < list.count; i++)
-        if (shut_down(call, list.items[i], true) && !call->request->what_if &&
-            power_one(call, list.items[i], &starting, VM_STATE_RUNNING))
+    for (size_t i = 0; i < list.count; i++) {
+        const u64 since = vm_clock();
+        if (!restart_one(call, list.items[i]))
+            continue;
+        if (call_switch(call, "Wait"))
+            call_wait(call, list.items[i], since);
+        else
             power_put(call, list.items[i]);
+    }
     vm_list_free(&list);
 }
 

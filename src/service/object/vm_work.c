@@ -9,6 +9,7 @@
 #include "service/nesting.h"
 #include "service/object/object.h"
 #include "service/power.h"
+#include "service/vm_room.h"
 #include "service/switchboard.h"
 #include "service/vhd.h"
 
@@ -37,9 +38,11 @@ static void discard(struct call *call)
 }
 
 // --- Wait-VM ---------------------------------------------------------------------------------------------------------
-static bool wait_is_over(const struct vm_view *view, const char *what, s64 uptime)
+// `since`: what was before that does not count; 0: all does.
+static bool wait_is_over(const struct vm_view *view, const char *what, s64 uptime, u64 since)
 {
-    const bool running = view->state == VM_STATE_RUNNING && view->has_status;
+    const bool anew = !since || view->status.uptime_ns <= vm_clock() - since;
+    const bool running = view->state == VM_STATE_RUNNING && view->has_status && anew;
     struct error reason;
     if (!strcasecmp(what, "Off"))
         return vm_state_is_off(view->state);
@@ -59,7 +62,7 @@ static s64 wait_now(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void wait_one(struct call *call, struct vm *vm)
+void call_wait(struct call *call, struct vm *vm, u64 since)
 {
     const char *what = call_string(call, "For", "Heartbeat");
     const s64 deadline = wait_now() + 1000 * call_int(call, "Timeout", INT32_MAX);
@@ -68,14 +71,14 @@ static void wait_one(struct call *call, struct vm *vm)
     struct vm_view view;
     vm_look(vm, &view);
     s64 uptime = view.has_status ? (s64)view.status.uptime_ns : 0;
-    while (!wait_is_over(&view, what, uptime) && !view.deleted && wait_now() < deadline &&
+    while (!wait_is_over(&view, what, uptime, since) && !view.deleted && wait_now() < deadline &&
            !(call->gone && call->gone(call->gone_context))) {
         uptime = view.has_status && (s64)view.status.uptime_ns > uptime ? (s64)view.status.uptime_ns : uptime;
         vm_view_free(&view);
         nanosleep(&delay, NULL);
         vm_look(vm, &view);
     }
-    if (!wait_is_over(&view, what, uptime))
+    if (!wait_is_over(&view, what, uptime, since))
         call_failed(call, &view.record, "get there in time", CATEGORY_OPERATION_TIMEOUT, "OperationTimeout",
                     "It was waited for -For %s; the virtual machine is %s.", what, vm_state_name(view.state));
     else if (call_switch(call, "Passthru"))
@@ -88,7 +91,7 @@ static void wait_vm(struct call *call)
     struct vm_list list;
     call_vms(call, &list);
     for (size_t i = 0; i < list.count; i++)
-        wait_one(call, list.items[i]);
+        call_wait(call, list.items[i], 0);
     vm_list_free(&list);
 }
 
