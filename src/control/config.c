@@ -51,6 +51,7 @@ static const struct field config_adapter_fields[] = {
     {"place", FIELD_UNSIGNED, ADAPTER(place), 0, CONTROL_ADAPTERS - 1, true, NULL},
     {"mac", FIELD_MAC, ADAPTER(mac), 17, 17, true, NULL},
     {"network", FIELD_STRING, ADAPTER(network), 1, CONTROL_PATH, true, NULL},
+    {"plugged", FIELD_BOOL, ADAPTER(plugged), 0, 0, false, NULL},
 };
 
 static const char *const config_nothing[] = {NULL};

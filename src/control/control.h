@@ -97,6 +97,7 @@ struct control_adapter {
     unsigned place; // of CONTROL_ADAPTERS, no two the same: where it is plugged in, which is part of a saved state
     u8 mac[6];
     char *network; // "wire": what `connect` plugs in; "user": the worker's own NAT; "none": a cable to nowhere
+    bool plugged;  // "wire": `connect` will plug one in; so the guest finds its link up when it first looks
 };
 
 // Everything a VM starts from. Given to the worker as one JSON document on a descriptor; strings are owned.

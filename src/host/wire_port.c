@@ -16,6 +16,7 @@ enum { WIRE_PORT_BATCH = 256 /* frames to the adapter before its thread looks at
 struct wire_port {
     struct network_port port;
     struct wire *wire; // NULL: none
+    bool awaited;      // no cable was there yet, and one will be
     bool refused;      // a frame of the adapter: it waits to hear of room
     bool full;         // the adapter refused a frame, which is still in the ring
     int bell, woken;   // in the set the thread sleeps on
@@ -32,6 +33,9 @@ static bool wire_port_send(struct network_port *port, const struct network_heade
                            unsigned count)
 {
     struct wire_port *self = wire_port_of(port);
+    self->refused |= self->awaited;
+    if (self->awaited)
+        return false;
     if (!self->wire || wire_is_hung_up(self->wire) || wire_is_broken(self->wire))
         return true; // lost, as on a cable that leads nowhere
     const size_t bytes = WIRE_HEADER + offload_bytes(parts, count);
@@ -83,7 +87,7 @@ static void wire_port_change(struct wire_port *self)
         return;
     wire_close(self->wire);
     self->wire = next;
-    self->full = false;
+    self->awaited = self->full = false;
     network_link(&self->port, next != NULL);
     if (self->refused) {
         self->refused = false;
@@ -140,7 +144,7 @@ static const struct network_port_type wire_port_type = {
     .close = wire_port_close,
 };
 
-struct network_port *wire_port_create(struct error *error)
+struct network_port *wire_port_create(bool awaited, struct error *error)
 {
     struct wire_port *self = calloc(1, sizeof *self);
     const int wake = self ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
@@ -149,7 +153,8 @@ struct network_port *wire_port_create(struct error *error)
         free(self);
         return NULL;
     }
-    self->port = (struct network_port){.type = &wire_port_type, .offloads = OFFLOAD_ALL};
+    self->port = (struct network_port){.type = &wire_port_type, .offloads = OFFLOAD_ALL, .up = awaited};
+    self->awaited = awaited;
     self->wake = wake;
     pthread_mutex_init(&self->lock, NULL);
     return &self->port;

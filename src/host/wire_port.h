@@ -7,7 +7,9 @@
 #include "base/error.h"
 #include "host/network.h"
 
-struct network_port *wire_port_create(struct error *error);
+// `awaited`: somebody will plug a cable in at once, or pull what is not there. So long the link is up, and frames wait:
+// a guest that goes on elsewhere announces itself, and notices nothing else.
+struct network_port *wire_port_create(bool awaited, struct error *error);
 
 // Another adapter has the port now (a VM was reset): nothing of the old one's waits.
 void wire_port_begin(struct network_port *port);

@@ -18,6 +18,7 @@
 #include "cmdlet/value.h"
 #include "service/log.h"
 #include "service/nesting.h"
+#include "service/network.h"
 #include "service/service.h"
 #include "service/supervise.h"
 #include "service/switchboard.h"
@@ -163,8 +164,18 @@ static int config_disks(struct control_config *config, const struct vm_record *r
     return 0;
 }
 
-int power_adapters(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count, const struct vm_record *record,
-                   struct error *error)
+// Whether there is a switch that it will be plugged into.
+static bool adapter_is_plugged(struct service *service, const struct vm_adapter *adapter)
+{
+    struct network_switch network;
+    if (!adapter->switch_name || !network_switch_find(service, adapter->switch_name, &network))
+        return false;
+    network_switch_free(&network);
+    return true;
+}
+
+int power_adapters(struct service *service, struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count,
+                   const struct vm_record *record, struct error *error)
 {
     *count = 0;
     for (size_t i = 0; i < record->adapter_count; i++) {
@@ -175,7 +186,8 @@ int power_adapters(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *
             continue; // not started yet
         struct control_adapter *to = &adapters[(*count)++];
         *to = (struct control_adapter){
-            .id = copied(adapter->id), .place = (unsigned)adapter->place, .network = copied("wire")};
+            .id = copied(adapter->id), .place = (unsigned)adapter->place, .network = copied("wire"),
+            .plugged = adapter_is_plugged(service, adapter)};
         for (int byte = 0; byte < 6; byte++) {
             const char digits[3] = {adapter->mac[2 * byte], adapter->mac[2 * byte + 1], 0};
             to->mac[byte] = (u8)strtoul(digits, NULL, 16);
@@ -214,7 +226,7 @@ static int power_config(struct service *service, const struct vm_record *record,
     };
     free(folder);
     if (made < 0 || config_disks(config, record, error) < 0 ||
-        power_adapters(config->adapters, &config->adapter_count, record, error) < 0)
+        power_adapters(service, config->adapters, &config->adapter_count, record, error) < 0)
         return -1;
     return 0;
 }

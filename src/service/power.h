@@ -24,8 +24,8 @@ int power_shut_down(struct vm *vm, bool force, unsigned milliseconds, bool (*gon
 // while it runs. -1: there are none left.
 int power_addresses(struct service *service, struct vm_record *draft, struct error *error);
 // The adapters in the words of the worker (control.h); `count` of them are to be freed, also on failure.
-int power_adapters(struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count, const struct vm_record *record,
-                   struct error *error);
+int power_adapters(struct service *service, struct control_adapter adapters[CONTROL_ADAPTERS], unsigned *count,
+                   const struct vm_record *record, struct error *error);
 
 enum { POWER_SHUT_DOWN_MS = 5 * 60 * 1000 }; // Hyper-V's five minutes
 

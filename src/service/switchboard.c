@@ -421,6 +421,8 @@ static int adapter_update(struct switchboard *board, const struct vm_record *rec
         if (is != shall)
             station_rest(board, is);
         plug = NULL;
+    } else if (!shall && worker && adapter->mac && result == 0) {
+        plug_tell_worker(worker, adapter->id, NULL, 0, error); // it may wait for one that was to come
     }
     if (!shall)
         return result;
@@ -449,11 +451,12 @@ static void vm_pull_rest(struct switchboard *board, const struct vm_record *reco
 }
 
 // Which adapters there are, before what they are plugged into.
-static int vm_tell_adapters(struct peer *worker, const struct vm_record *record, struct error *error)
+static int vm_tell_adapters(struct switchboard *board, struct peer *worker, const struct vm_record *record,
+                            struct error *error)
 {
     struct control_adapter adapters[CONTROL_ADAPTERS];
     unsigned count;
-    int result = power_adapters(adapters, &count, record, error);
+    int result = power_adapters(board->service, adapters, &count, record, error);
     if (result == 0) {
         json_t *arguments = json_pack("{s:o}", "adapters", control_adapters_write(adapters, count));
         json_t *answer = peer_command_with(worker, "adapters", arguments, NULL, 0, ASK_MS, error);
@@ -473,7 +476,7 @@ static int vm_update(struct switchboard *board, struct vm *vm, struct error *err
     int result = 0;
     vm_glance(vm, &view);
     if (worker)
-        result = vm_tell_adapters(worker, &view.record, error);
+        result = vm_tell_adapters(board, worker, &view.record, error);
     for (size_t i = 0; i < view.record.adapter_count; i++) {
         struct error why;
         if (adapter_update(board, &view.record, &view.record.adapters[i], worker, &why) < 0 && result == 0)

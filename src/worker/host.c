@@ -142,7 +142,7 @@ static int host_open_wires(struct host *host, struct error *error)
         const struct run_adapter *adapter = &host->options->adapters[i];
         if (!adapter->present || adapter->net != RUN_NET_WIRE)
             continue;
-        host->wires[i] = wire_port_create(error);
+        host->wires[i] = wire_port_create(adapter->plugged, error);
         if (!host->wires[i])
             return -1;
     }

@@ -28,6 +28,7 @@ struct run_adapter {
     bool present;
     enum run_net net;
     u8 mac[6];
+    bool plugged; // RUN_NET_WIRE: its cable is about to come
 };
 
 struct run_options {

@@ -12,7 +12,7 @@ static_assert(CONTROL_ADAPTERS == (int)RUN_ADAPTERS, "all are taken");
 int worker_adapter(struct run_options *options, const struct control_adapter *adapter, struct error *error)
 {
     struct run_adapter *to = &options->adapters[adapter->place];
-    *to = (struct run_adapter){.present = true};
+    *to = (struct run_adapter){.present = true, .plugged = adapter->plugged};
     memcpy(to->mac, adapter->mac, sizeof to->mac);
     if (!strcmp(adapter->network, "user"))
         to->net = RUN_NET_USER;
@@ -93,7 +93,7 @@ static int worker_adapter_add(struct worker *worker, struct vm *vm, const struct
         return -1;
     }
     if (worker->options.adapters[place].net == RUN_NET_WIRE)
-        worker->host.wires[place] = wire_port_create(error);
+        worker->host.wires[place] = wire_port_create(adapter->plugged, error);
     if ((worker->options.adapters[place].net != RUN_NET_WIRE || worker->host.wires[place]) &&
         !vm_plug(vm, place, error)) {
         worker->config.adapters[worker->config.adapter_count++] = *adapter;
