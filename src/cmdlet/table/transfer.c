@@ -7,6 +7,9 @@ static const struct parameter export_parameters[] = {
     SELECTOR_VM(PARAMETER_SET_2),
     {.name = "Path", .type = PARAMETER_PATH, .position = 2, .flags = PARAMETER_MANDATORY,
      .help = "The folder that gets a folder of the virtual machine's name."},
+    {.name = "CaptureLiveState", .type = PARAMETER_ENUM, .values = "CaptureSavedState CaptureCrashConsistentState",
+     .help = "What is kept of one that runs: its memory, too, so that the copy goes on where it was, which is usual; "
+             "or only its disks, as if its plug had been pulled."},
     PARAMETER_AS_JOB,
     PARAMETER_PASSTHRU,
     {0},
@@ -14,7 +17,8 @@ static const struct parameter export_parameters[] = {
 
 static const struct parameter import_parameters[] = {
     {.name = "Path", .type = PARAMETER_PATH, .position = 1, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED,
-     .sets = PARAMETER_SET_1 | PARAMETER_SET_2, .help = "The exported virtual machine: its .vmcx file, or the folder that Export-VM made."},
+     .sets = PARAMETER_SET_1 | PARAMETER_SET_2,
+     .help = "The exported virtual machine: its .vmcx file, or the folder that Export-VM made."},
     {.name = "Register", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_1,
      .help = "Uses the files where they are, which is usual."},
     {.name = "Copy", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .flags = PARAMETER_MANDATORY,
@@ -23,6 +27,9 @@ static const struct parameter import_parameters[] = {
      .help = "The folder its disks are copied to; the host's default folder if not given."},
     {.name = "VirtualMachinePath", .type = PARAMETER_PATH, .sets = PARAMETER_SET_2,
      .help = "The folder its other files are copied to; the host's default folder if not given."},
+    {.name = "CompatibilityReport", .type = PARAMETER_OBJECT, .object = "VMCompatibilityReport",
+     .sets = PARAMETER_SET_3, .position = 1, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED,
+     .help = "What Compare-VM put out: the same is done that it was asked about."},
     {.name = "GenerateNewId", .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2,
      .help = "Gives it a new id, so that it can be beside the one it was exported from."},
     PARAMETER_AS_JOB,
@@ -34,7 +41,8 @@ static const struct cmdlet cmdlets[] = {
      .module = "Hyper-V",
      .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES,
      .synopsis = "Copies a virtual machine, its settings, disks and saved state, to a folder.",
-     .description = "It must be off or saved. The folder has Hyper-V's layout, and Boot, nidus's own, with its kernel.",
+     .description = "One that runs stands still while it is copied, and then goes on. The folder has Hyper-V's layout, "
+                    "and Boot, nidus's own, with its kernel.",
      .parameters = export_parameters,
      .sets = {"Name", "VMObject"},
      .output = "VirtualMachine",
@@ -46,9 +54,11 @@ static const struct cmdlet cmdlets[] = {
      .synopsis = "Says what an exported virtual machine has that this host does not go with.",
      .description = "Imports nothing. Takes what Import-VM takes, and tells what that would leave out or refuse.",
      .parameters = import_parameters,
-     .sets = {"Register", "Copy"},
+     .sets = {"Register", "Copy", "CompatibilityReport"},
      .output = "VMCompatibilityReport",
-     .examples = {{"(Compare-VM -Path /srv/export/lab).Incompatibilities", "Lists what Import-VM would warn of."}}},
+     .examples = {{"(Compare-VM -Path /srv/export/lab).Incompatibilities", "Lists what Import-VM would warn of."},
+                  {"Compare-VM /srv/export/lab -Copy -GenerateNewId | Where-Object { -not $_.Incompatibilities } | "
+                   "Import-VM", "Imports it if nothing would be left out."}}},
     {.name = "Import-VM",
      .module = "Hyper-V",
      .flags = CMDLET_SHOULD_PROCESS | CMDLET_CHANGES,
@@ -56,7 +66,7 @@ static const struct cmdlet cmdlets[] = {
      .description = "What this host does not have, a switch or a serial port's socket, is left out, and a warning says "
                     "so.",
      .parameters = import_parameters,
-     .sets = {"Register", "Copy"},
+     .sets = {"Register", "Copy", "CompatibilityReport"},
      .output = "VirtualMachine",
      .examples = {{"Import-VM -Path /srv/export/lab", "Uses it where it is."},
                   {"Import-VM -Path /srv/export/lab -Copy -GenerateNewId -VhdDestinationPath /srv/disks",
@@ -70,6 +80,9 @@ static const struct property report_properties[] = {
     {"Destination", PROPERTY_STRING, NULL, "the host"},
     {"Path", PROPERTY_STRING, NULL, "the folder of the virtual machine's files"},
     {"VhdDestinationPath", PROPERTY_STRING, NULL, "the folder its disks would be copied to"},
+    {"ExportPath", PROPERTY_STRING, NULL, "what was looked at"},
+    {"Copy", PROPERTY_BOOL, NULL, "whether its files would be copied"},
+    {"GenerateNewId", PROPERTY_BOOL, NULL, "whether it would get a new id"},
     {"Incompatibilities", PROPERTY_OBJECTS, "VMIncompatibility", "what does not go together; none, if all does"},
     {0},
 };

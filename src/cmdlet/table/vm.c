@@ -11,7 +11,8 @@ static const struct parameter get_parameters[] = {
 
 static const struct parameter new_parameters[] = {
     {.name = "Name", .aliases = "VMName", .type = PARAMETER_STRING, .position = 1,
-     .flags = PARAMETER_PIPED | PARAMETER_NAMED, .help = "The name of the new virtual machine. \"New virtual machine\" if none is given."},
+     .flags = PARAMETER_PIPED | PARAMETER_NAMED,
+     .help = "The name of the new virtual machine. \"New virtual machine\" if none is given."},
     {.name = "MemoryStartupBytes", .type = PARAMETER_BYTES, .position = 2, .least = (s64)MIB(32),
      .most = (s64)MIB(12 << 20), .help = "Its memory; 512MB if not given."},
     {.name = "Generation", .type = PARAMETER_INT, .position = 3, .least = 1, .most = 2,

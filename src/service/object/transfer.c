@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "service/export.h"
 #include "service/network.h"
 #include "service/object/object.h"
+#include "service/power.h"
 #include "service/version.h"
 
 enum { COMPARE_NO_SWITCH = 33012 }; // Hyper-V's number
@@ -25,19 +27,52 @@ static bool watch_percent(void *context, int percent)
 }
 
 // --- Export-VM -------------------------------------------------------------------------------------------------------
+static int export_files(struct call *call, const struct vm_record *record, const char *path, struct error *error)
+{
+    struct watch watch = {.call = call, .activity = "Exporting the virtual machine", .name = record->name};
+    return export_write(record, path, &(struct export_watch){watch_percent, &watch}, error);
+}
+
+// Without what is in memory: as if its plug had been pulled.
+static int export_crashed(struct call *call, const struct vm_record *record, const char *path, struct error *error)
+{
+    struct vm_record own;
+    record_vm_copy(&own, record);
+    record_text_set(&own.saved_path, NULL);
+    record_text_set(&own.state, vm_state_name(VM_STATE_OFF));
+    const int result = export_files(call, &own, path, error);
+    record_vm_free(&own);
+    return result;
+}
+
+// One that runs is saved, copied while its disks hold still, and goes on.
+static int export_live(struct call *call, struct vm *vm, struct vm_record *draft, const char *path, struct error *error)
+{
+    const char *capture = call_string(call, "CaptureLiveState", "CaptureSavedState");
+    struct error start;
+    if (power_save(vm, draft, error) < 0)
+        return -1;
+    const int result = !strcasecmp(capture, "CaptureSavedState") ? export_files(call, draft, path, error)
+                                                                 : export_crashed(call, draft, path, error);
+    if (power_start(vm, draft, &start) == 0)
+        return result;
+    return result == 0 ? error_set(error, "It was exported, but does not go on: %s", start.text)
+                       : error_set(error, "%.250s; and it does not go on: %.250s", error->text, start.text);
+}
+
 static void export_one(struct call *call, struct vm *vm, const char *path)
 {
     struct vm_record *draft = call_change(call, vm, "Export-VM");
     if (!draft)
         return;
     const enum vm_state state = vm_state(vm);
-    struct watch watch = {.call = call, .activity = "Exporting the virtual machine", .name = draft->name};
+    const bool still = vm_state_is_off(state) || state == VM_STATE_SAVED, live = state == VM_STATE_RUNNING;
     struct error error;
     bool done = false;
-    if (!vm_state_is_off(state) && state != VM_STATE_SAVED)
+    if (!still && !live)
         call_failed(call, draft, "be exported", CATEGORY_INVALID_OPERATION, "InvalidState",
-                    "It is %s: Save-VM or Stop-VM first, and its disks hold still.", vm_state_name(state));
-    else if (export_write(draft, path, &(struct export_watch){watch_percent, &watch}, &error) < 0)
+                    "It is %s: let it run (Resume-VM), or Save-VM or Stop-VM it first.", vm_state_name(state));
+    else if ((live ? export_live(call, vm, draft, path, &error) : export_files(call, draft, path, &error)) < 0)
         call_failed(call, draft, "be exported", CATEGORY_WRITE_ERROR, "OperationFailed", "%s.", error.text);
     else
         done = true;
@@ -146,17 +181,39 @@ static void misfits_look(const struct misfits *misfits)
     misfits_devices(misfits);
 }
 
-// The record of what is to be imported, under the id it will have. False: the reason is told.
-static bool import_read(struct call *call, struct vm_record *record)
+// What is asked for: by the parameters, or by a report that Compare-VM made of the same parameters.
+struct wish {
+    const char *path, *machines, *disks; // folders for the copies; NULL: the host's
+    bool copy, new_id;
+};
+
+static struct wish wish_of(const struct call *call)
 {
-    const char *path = call_string(call, "Path", "");
+    const struct value *reports = call_value(call, "CompatibilityReport");
+    const struct value *report = reports && reports->kind == VALUE_ARRAY ? value_item(reports, 0) : reports;
+    if (!report)
+        return (struct wish){.path = call_string(call, "Path", ""),
+                             .machines = call_string(call, "VirtualMachinePath", NULL),
+                             .disks = call_string(call, "VhdDestinationPath", NULL),
+                             .copy = call_switch(call, "Copy"), .new_id = call_switch(call, "GenerateNewId")};
+    const bool copy = value_as_bool(value_get(report, "Copy"), false);
+    return (struct wish){.path = value_as_string(value_get(report, "ExportPath"), ""),
+                         .machines = copy ? value_as_string(value_get(report, "Path"), NULL) : NULL,
+                         .disks = value_as_string(value_get(report, "VhdDestinationPath"), NULL),
+                         .copy = copy, .new_id = value_as_bool(value_get(report, "GenerateNewId"), false)};
+}
+
+// The record of what is to be imported, under the id it will have. False: the reason is told.
+static bool import_read(struct call *call, const struct wish *wish, struct vm_record *record)
+{
+    const char *path = wish->path;
     struct error error;
     if (export_read(record, path, &error) < 0) {
         call_error(call, CATEGORY_READ_ERROR, "OperationFailed", path, "%s failed.\n%s.",
                    !strcmp(call->request->cmdlet->name, "Import-VM") ? "Import" : "The comparison", error.text);
         return false;
     }
-    if (!call_switch(call, "GenerateNewId"))
+    if (!wish->new_id)
         return true;
     free(record->id);
     record->id = value_allocate(RECORD_GUID);
@@ -182,21 +239,24 @@ static void compare_vm(struct call *call)
 {
     struct vm_view view = {0};
     struct host_record host;
-    if (!import_read(call, &view.record))
+    const struct wish wish = wish_of(call);
+    if (!import_read(call, &wish, &view.record))
         return;
     view.state = view.record.saved_path ? VM_STATE_SAVED : VM_STATE_OFF;
     struct value *list = value_array();
     misfits_look(&(struct misfits){call, &view.record, compare_found, list});
     service_host(call->service, &host);
-    const bool copies = call_switch(call, "Copy");
     struct value *report = value_object("VMCompatibilityReport");
     value_put(report, "VM", object_of_vm(call->service, &view));
     value_put(report, "OperationType", value_string("ImportVirtualMachine"));
     value_put(report, "Destination", value_string(service_host_name(call->service)));
-    value_put(report, "Path", copies ? value_string(call_string(call, "VirtualMachinePath", host.machine_path))
-                                     : object_text(view.record.path));
+    value_put(report, "Path", wish.copy ? value_string(wish.machines ? wish.machines : host.machine_path)
+                                        : object_text(view.record.path));
     value_put(report, "VhdDestinationPath",
-              copies ? value_string(call_string(call, "VhdDestinationPath", host.disk_path)) : value_null());
+              wish.copy ? value_string(wish.disks ? wish.disks : host.disk_path) : value_null());
+    value_put(report, "ExportPath", value_string(wish.path));
+    value_put(report, "Copy", value_bool(wish.copy));
+    value_put(report, "GenerateNewId", value_bool(wish.new_id));
     value_put(report, "Incompatibilities", list);
     call_put(call, report);
     record_host_free(&host);
@@ -228,7 +288,7 @@ static void import_leaves_out(void *context, const struct misfit *misfit, const 
     record_text_set(misfit->lacking, NULL);
 }
 
-static void import_add(struct call *call, struct vm_record *record)
+static void import_add(struct call *call, const struct wish *wish, struct vm_record *record)
 {
     struct error error;
     struct import import = {.call = call, .record = record};
@@ -243,19 +303,19 @@ static void import_add(struct call *call, struct vm_record *record)
         vm_view_free(&view);
     } else {
         call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", record->name, "Import failed.\n%s.", error.text);
-        if (call_switch(call, "Copy"))
+        if (wish->copy)
             export_sweep(record, true);
     }
     vm_unref(vm);
 }
 
-static int import_copy(struct call *call, struct vm_record *record, struct error *error)
+static int import_copy(struct call *call, const struct wish *wish, struct vm_record *record, struct error *error)
 {
     struct host_record host;
     struct watch watch = {.call = call, .activity = "Importing the virtual machine", .name = record->name};
     service_host(call->service, &host);
-    const int result = export_copy(record, call_string(call, "VhdDestinationPath", host.disk_path),
-                                   call_string(call, "VirtualMachinePath", host.machine_path),
+    const int result = export_copy(record, wish->disks ? wish->disks : host.disk_path,
+                                   wish->machines ? wish->machines : host.machine_path,
                                    &(struct export_watch){watch_percent, &watch}, error);
     record_host_free(&host);
     return result;
@@ -265,14 +325,15 @@ static void import_vm(struct call *call)
 {
     struct vm_record record;
     struct error error;
-    if (!call_should(call, "Import-VM", call_string(call, "Path", "")) || !import_read(call, &record))
+    const struct wish wish = wish_of(call);
+    if (!call_should(call, "Import-VM", wish.path) || !import_read(call, &wish, &record))
         return;
     struct import import = {.call = call, .record = &record};
     misfits_identity(&(struct misfits){call, &record, import_prevents, &import});
-    if (!import.impossible && call_switch(call, "Copy") && import_copy(call, &record, &error) < 0)
+    if (!import.impossible && wish.copy && import_copy(call, &wish, &record, &error) < 0)
         call_error(call, CATEGORY_WRITE_ERROR, "OperationFailed", record.name, "Import failed.\n%s.", error.text);
     else if (!import.impossible)
-        import_add(call, &record);
+        import_add(call, &wish, &record);
     record_vm_free(&record);
 }
 
