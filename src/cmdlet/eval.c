@@ -110,9 +110,25 @@ static struct value *eval_expandable(struct session *session, const struct node 
     return eval_bounded(session, node, value_string_put(text));
 }
 
+// Those that PowerShell itself sets, now or when there is something to set them to.
+static bool variable_is_its_own(const char *name)
+{
+    static const char *const own[] = {"_", "PSItem", "args", "input", "Matches", "this", "PSScriptRoot",
+                                      "PSCommandPath", "MyInvocation", "PSBoundParameters", "PSCmdlet", "Host"};
+    if (strchr(name, ':')) // $env:HOME
+        return true;
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+        if (!value_name_compare(name, own[i]))
+            return true;
+    return false;
+}
+
 static struct value *eval_variable(struct session *session, const struct node *node)
 {
     struct value *value = variable_get(session, node->text);
+    if (!value && session->strict && !variable_is_its_own(node->text))
+        return session_fail(session, node, "VariableIsUndefined",
+                            "The variable '$%.80s' cannot be retrieved because it has not been set.", node->text);
     return value ? value_ref(value) : value_null();
 }
 
@@ -179,7 +195,12 @@ static struct value *eval_member(struct session *session, const struct node *nod
         char *text = eval_text(session, name);
         result = type->kind == NODE_TYPE && type->prefix
                  ? static_member(session, node, type->type, text, NULL, 0, false)
-                                                         : member_get(session, target, text);
+                                                         : member_find(session, target, text);
+        if (!result && session->flow == FLOW_ON && session->strict >= STRICT_PROPERTIES)
+            session_fail(session, node, "PropertyNotFoundStrict", "The property '%.80s' cannot be found on this "
+                         "object. Verify that the property exists.", text);
+        else if (!result && session->flow == FLOW_ON)
+            result = value_null();
         free(text);
     }
     value_unref(target);

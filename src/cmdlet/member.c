@@ -179,6 +179,11 @@ static struct value *member_of(struct session *session, struct value *target, co
     return value;
 }
 
+struct value *member_find(struct session *session, struct value *target, const char *name)
+{
+    return member_of(session, target, name, 0);
+}
+
 struct value *member_get(struct session *session, struct value *target, const char *name)
 {
     struct value *value = member_of(session, target, name, 0);

@@ -16,6 +16,7 @@ enum {
     SESSION_VALUE_BYTES = 64 << 20,
     SESSION_ERRORS = 256,        // what $Error keeps
     SESSION_ERROR_STEPS = 16,    // what making an error costs, in steps
+    STRICT_PROPERTIES = 2,
     SESSION_HINTS = 16,          // names are looked for that unknown ones are like: so often in a run
 };
 
@@ -68,6 +69,7 @@ struct session {
     bool exited;          // the script said `exit`
     int exit_status;      // with this
     bool succeeded;       // $?
+    unsigned strict;      // Set-StrictMode: 0, 1 (variables), STRICT_PROPERTIES and more (properties, too)
     const struct stage *enough;
     unsigned tries; // try blocks around
     unsigned depth, calls;
@@ -131,6 +133,7 @@ bool operate_is(const struct value *value, const char *type);
 // member.c
 // A new reference; null if there is none. What is a link (class.h) is asked for.
 struct value *member_get(struct session *session, struct value *target, const char *name);
+struct value *member_find(struct session *session, struct value *target, const char *name); // NULL if there is none
 struct value *member_call(struct session *session, const struct node *node, struct value *target, const char *name,
                           struct value **arguments, size_t count);
 struct value *member_index(struct session *session, const struct node *node, struct value *target, struct value *index);

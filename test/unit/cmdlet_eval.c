@@ -141,6 +141,24 @@ static void pipelines(void **state)
         {"Get-VM lab1 | select -exp DVDDrives | % Name; (Get-VM lab*).HardDrives.Count; (Get-VM lab1).Nonsense",
          "lab1\nlab2\nweb\n6\n"},
         {"Get-VM | ? { $_.NetworkAdapters.Name -contains 'web' } | measure | % Count", "3\n"},
+        {"Join-Path /srv/ a 'b\\c'; Join-Path / x; '/a/b.c.d', 'x' | Split-Path; Split-Path /a/b.c.d -Leaf",
+         "/srv/a/b/c\n/x\n/a\n\nb.c.d\n"},
+        {"Split-Path /a/b.c.d -LeafBase; Split-Path 'C:\\x\\y.vhdx' -Extension; Split-Path /a; "
+         "Split-Path a -IsAbsolute", "b.c\n.vhdx\n/\nFalse\n"},
+        {"(New-TimeSpan -Days 1 -Hours 2).TotalHours; New-TimeSpan -End 2000-01-01T00:01:00Z; "
+         "(New-TimeSpan 1999-12-31T23:00:00Z).TotalMinutes", "26\n00:01:00\n60\n"},
+        {"(Get-Module Hyper-*).Name; (Get-Module -ListAvailable nope).Count; (gmo NetNat).ExportedCommands -contains "
+         "'New-NetNat'; (Get-Alias -Definition Get-VM).Name", "Hyper-V\n0\nTrue\ngvm\n"},
+        {"'a,\"b,\"\"c\"', '1,\"x\"\"y\"', '', '2' | ConvertFrom-Csv | % { \"$($_.a) $($_.'b,\"c')\" }",
+         "1 x\"y\n2 \n"},
+        {"'x;y' | ConvertFrom-Csv -Delimiter ';' -Header p, q | % { $_.q + $_.p }; (Import-Csv lines).one",
+         "yx\ntwo\n"},
+        {"(New-Object PSObject -Property @{a = 1}).a; (pwd).Path", "1\n/work\n"},
+        // Strictness: what was never set, what is not there.
+        {"Set-StrictMode -Version Latest; $x = $null; $x; 'ab' -match 'b' | % { $Matches[0] }; "
+         "function f($a) { \"[$a]\" }; f; foreach ($i in 1) { $i }; $env:NONE; 1 | % { $_ }; "
+         "(Get-VM lab1).ComPort1.Name; Set-StrictMode -Off; $y",
+         "b\n[]\n1\n1\nlab1\n"},
         {"Get-VMMemory lab1 | select Name, @{n = 'GiB'; e = { $_.MemoryStartup / 1GB }} | ConvertTo-Csv",
          "\"Name\",\"GiB\"\n\"lab1\",\"4\"\n"},
         {"1..10 | select -First 2; 1..10 | select -Last 2; 1..5 | select -Skip 3; 1, 1, 2 | select -Unique",
@@ -183,6 +201,10 @@ static void effects(void **state)
     assert_string_equal(fake.texts, "a b\nw\n");
     assert_int_equal(session_run(fake.session, NULL, "'a' > /full"), 1);
     assert_non_null(strstr(fake.errors, "the disk is full"));
+    assert_int_equal(session_run(fake.session, NULL, "Get-VM lab1 | select Name, State | Export-Csv -Path lines"), 0);
+    assert_string_equal(fake.file, "/work/lines: \"Name\",\"State\"\n\"lab1\",\"Running\"\n");
+    assert_int_equal(session_run(fake.session, NULL, "Get-VM lab1 | select Name | Export-Csv lines -Append"), 0);
+    assert_string_equal(fake.file, "/work/lines+: \"lab1\"\n"); // which is there, with its head
     assert_int_equal(session_run(fake.session, NULL, "Start-Sleep 2; Write-Output done >> log; 1 > $null"), 0);
     assert_string_equal(fake.file, "/work/log+: done\n");
     assert_int_equal(fake.slept, 2000);
@@ -231,6 +253,12 @@ static void errors_have_places(void **state)
         {"Get-VM -ComputerName far", "Get-VM: 'far' is not the host whose service this is. `nidus --server "
          "https://far:PORT` speaks to the service of another one. "
          "[InvalidParameter,Microsoft.HyperV.PowerShell.Commands.GetVM] 1:1+24\n"},
+        {"Set-StrictMode -Version 1.0; (Get-VM lab1).Nope; $nope", "-: The variable '$nope' cannot be retrieved "
+         "because it has not been set. [VariableIsUndefined] 1:50+5\n"},
+        {"Set-StrictMode -Version 2.0; \"$((Get-VM lab1).Nope)\"", "-: The property 'Nope' cannot be found on this "
+         "object. Verify that the property exists. [PropertyNotFoundStrict] 1:33+18\n"},
+        {"New-Object System.Net.WebClient", "New-Object: Cannot find type [System.Net.WebClient]: of .NET's there is "
+         "none here. PSObject can be made. [TypeNotFound,Microsoft.PowerShell.Commands.NewObjectCommand] 1:1+31\n"},
         {"if (1 { 2 }", "-: Unexpected '{': ')' was expected. [MissingEndParenthesis] 1:7+1\n"},
         {"'abc", "-: The string is missing the terminator: '. [TerminatorExpectedAtEndOfString] 1:1+1\n"},
         {"Set-VMProcesor x", "Set-VMProcesor: The term 'Set-VMProcesor' is not recognized as the name of a cmdlet, "
@@ -345,7 +373,8 @@ static void types_have_members(void **state)
          "[datetime]::Today -le (Get-Date)",
          "2000-02-29T12:00:00Z\nSunday\nTrue\n"},
         {"Import-Module Hyper-V, NetNat -Force; 'Hyper-V' | Import-Module; "
-         "try { Import-Module None -ErrorAction Stop } catch { $_.FullyQualifiedErrorId -like 'Modules_ModuleNotFound*' }", "True\n"},
+         "try { Import-Module None -ErrorAction Stop } catch { $_.FullyQualifiedErrorId -like "
+         "'Modules_ModuleNotFound*' }", "True\n"},
         {"[datetime]::Now.Year; [IO.Path]::Combine('/a', 'b'); [System.IO.Path]::GetFileName('/a/b.vhdx')",
          "2000\n/a/b\nb.vhdx\n"},
         {"[int]::Parse('5') + 1; [Environment]::GetEnvironmentVariable('HOME')", "6\n/home/me\n"},

@@ -1,5 +1,4 @@
-// ConvertTo-Json, ConvertFrom-Json, ConvertTo-Csv: objects and the text forms that other programs read.
-#include <stdio.h>
+// ConvertTo-Json, ConvertFrom-Json: objects and the text form that other programs read.
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,63 +85,10 @@ static void from_json_end(struct stage *stage)
     value_unref(value);
 }
 
-// "a","b": quotes are doubled.
-static void csv_cell(FILE *out, const char *text, bool first, char delimiter)
-{
-    if (!first)
-        fputc(delimiter, out);
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
-// The head is the first object's properties, which the others follow.
-static struct value *csv_line(struct value *head, struct value *object, char delimiter)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    for (size_t i = 0; out && i < head->map.count; i++) {
-        const char *name = head->map.pairs[i].key;
-        char *cell = object ? value_to_text(value_get(object, name)) : value_text_copy(name);
-        csv_cell(out, cell, !i, delimiter);
-        free(cell);
-    }
-    if (out)
-        fclose(out);
-    return value_string_put(text ? text : value_text_copy(""));
-}
-
-static void csv_process(struct stage *stage, struct value *input)
-{
-    struct gather *gather = stage_data(stage);
-    char delimiter = *stage_string(stage, "Delimiter", ",");
-    if (!input)
-        return;
-    struct value *row = value_ref(input);
-    if (!value_is_map(input)) { // what has no properties has its length, in PowerShell; here it is itself
-        value_unref(row);
-        row = value_map();
-        value_put(row, "Value", value_ref(input));
-    }
-    if (!gather->objects) {
-        gather->objects = value_array();
-        value_add(gather->objects, value_ref(row));
-        stage_put(stage, csv_line(row, NULL, delimiter ? delimiter : ','));
-    }
-    stage_put(stage, csv_line(value_item(gather->objects, 0), row, delimiter ? delimiter : ','));
-    value_unref(row);
-}
-
 const struct local_cmdlet local_convert[] = {
     {.name = "ConvertTo-Json", .data = sizeof(struct gather), .process = gather_process, .end = to_json_end,
      .release = gather_release},
     {.name = "ConvertFrom-Json", .data = sizeof(struct gather), .process = gather_process, .end = from_json_end,
      .release = gather_release},
-    {.name = "ConvertTo-Csv", .data = sizeof(struct gather), .process = csv_process, .release = gather_release},
     {0},
 };

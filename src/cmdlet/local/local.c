@@ -2,6 +2,6 @@
 #include "cmdlet/local/local.h"
 
 const struct local_cmdlet *const local_cmdlets[] = {
-    local_filter, local_shape, local_convert, local_write, local_state, local_netsh, local_format, local_help,
-    local_job, local_connect, NULL,
+    local_filter, local_shape, local_convert, local_csv, local_write, local_state, local_script, local_netsh,
+    local_format, local_help, local_job, local_connect, NULL,
 };

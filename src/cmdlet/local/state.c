@@ -1,4 +1,4 @@
-// Get-Variable, Set-Variable, Import-Module, Get-Date, Get-Member, Start-Sleep, Test-Path: looking at the session and
+// Get-Variable, Set-Variable, Get-Date, Get-Member, Start-Sleep, Test-Path: looking at the session and
 // at what surrounds it.
 #include <stdlib.h>
 #include <string.h>
@@ -55,28 +55,6 @@ static void set_variable_process(struct stage *stage, struct value *input)
     for (size_t i = 0; i < value_count(names); i++)
         variable_set(stage_session(stage), value_as_string(value_item(names, i), ""),
                      value ? value_ref(value) : value_null());
-}
-
-static bool module_known(const char *pattern)
-{
-    const struct cmdlet *cmdlet;
-    for (unsigned i = 0; (cmdlet = cmdlet_at(i)); i++)
-        if (!(cmdlet->flags & CMDLET_ABSENT) && value_name_like(cmdlet->module, pattern))
-            return true;
-    return value_has_wildcard(pattern);
-}
-
-static void import_module_process(struct stage *stage, struct value *input)
-{
-    (void)input;
-    struct value *names = stage_parameter(stage, "Name");
-    for (size_t i = 0; i < value_count(names); i++) {
-        const char *name = value_as_string(value_item(names, i), "");
-        if (!module_known(name))
-            stage_fail(stage, CATEGORY_RESOURCE_UNAVAILABLE, "Modules_ModuleNotFound",
-                       "The specified module '%s' was not loaded: nidus has no cmdlets of it. Get-Command lists what "
-                       "there is.", name);
-    }
 }
 
 static void get_date_put(struct stage *stage, s64 ticks, const char *format)
@@ -194,7 +172,6 @@ static void test_path_process(struct stage *stage, struct value *input)
 const struct local_cmdlet local_state[] = {
     {.name = "Get-Variable", .process = get_variable_process},
     {.name = "Set-Variable", .process = set_variable_process},
-    {.name = "Import-Module", .process = import_module_process},
     {.name = "Get-Date", .process = get_date_process},
     {.name = "Get-Member", .data = sizeof(struct members), .process = get_member_process,
      .release = get_member_release},

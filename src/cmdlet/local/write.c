@@ -51,6 +51,16 @@ void local_write_file(struct stage *stage, const char *path, const char *text, b
         stage_fail(stage, CATEGORY_WRITE_ERROR, "FileOpenFailure", "%s", error.text);
 }
 
+char *local_read_file(struct stage *stage, const char *path)
+{
+    const struct session_config *config = config_of(stage);
+    struct error error = {"files cannot be read here"};
+    char *text = config->read_file ? config->read_file(config->context, path, &error) : NULL;
+    if (!text)
+        stage_fail(stage, CATEGORY_OBJECT_NOT_FOUND, "PathNotFound", "%s", error.text);
+    return text;
+}
+
 static void put_all(struct stage *stage, struct value *value)
 {
     if (value->kind != VALUE_ARRAY) {
@@ -170,13 +180,9 @@ static void content_end(struct stage *stage)
 
 static void get_content_one(struct stage *stage, const char *path)
 {
-    struct error error = {"files cannot be read here"};
-    char *text = config_of(stage)->read_file ? config_of(stage)->read_file(config_of(stage)->context, path, &error)
-                                             : NULL;
-    if (!text) {
-        stage_fail(stage, CATEGORY_OBJECT_NOT_FOUND, "PathNotFound", "%s", error.text);
+    char *text = local_read_file(stage, path);
+    if (!text)
         return;
-    }
     if (stage_switch(stage, "Raw")) {
         stage_put(stage, value_string_put(text));
         return;

@@ -24,6 +24,7 @@ const struct noun *const table_nouns[] = {
     &table_version,
     &table_nested,
     &table_utility,
+    &table_script,
     &table_format,
     &table_help,
     &table_job,

@@ -35,4 +35,5 @@ extern const struct noun table_format;
 extern const struct noun table_help;
 extern const struct noun table_job;
 extern const struct noun table_utility;
+extern const struct noun table_script;
 extern const struct noun table_absent;

@@ -14,13 +14,6 @@
 
 #define COMPARISON(option, says) {.name = option, .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .help = says}
 
-static const struct parameter module_parameters[] = {
-    {.name = "Name", .type = PARAMETER_STRING, .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED,
-     .position = 1, .help = "The modules: Hyper-V, NetNat, ..."},
-    {.name = "Force", .type = PARAMETER_SWITCH, .help = "As it is without."},
-    {0},
-};
-
 static const struct parameter where_parameters[] = {
     {.name = "FilterScript", .type = PARAMETER_BLOCK, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_1,
      .position = 1,
@@ -120,6 +113,41 @@ static const struct parameter csv_parameters[] = {
      .help = "What stands between cells: a comma without it."},
     {.name = "NoTypeInformation", .aliases = "NTI", .type = PARAMETER_SWITCH,
      .help = "Leaves out the type. It always is; scripts may say so."},
+    {0},
+};
+
+static const struct parameter from_csv_parameters[] = {
+    {.name = "InputObject", .type = PARAMETER_ANY, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED, .position = 1,
+     .help = "The lines."},
+    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
+     .help = "What stands between cells: a comma without it."},
+    {.name = "Header", .type = PARAMETER_STRING, .flags = PARAMETER_LIST,
+     .help = "The columns' names; the first line has them without it."},
+    {0},
+};
+
+static const struct parameter export_csv_parameters[] = {
+    {.name = "Path", .aliases = "FilePath LiteralPath", .type = PARAMETER_PATH, .flags = PARAMETER_MANDATORY,
+     .position = 1, .help = "The file."},
+    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
+     .help = "What stands between cells: a comma without it."},
+    {.name = "Append", .type = PARAMETER_SWITCH, .help = "Adds lines to what is in it."},
+    {.name = "NoTypeInformation", .aliases = "NTI", .type = PARAMETER_SWITCH,
+     .help = "Leaves out the type. It always is; scripts may say so."},
+    {.name = "Encoding", .type = PARAMETER_STRING, .help = "Is understood for scripts' sake: text is UTF-8."},
+    {.name = "Force", .type = PARAMETER_SWITCH, .help = "Is understood for scripts' sake."},
+    INPUT_OBJECT,
+    {0},
+};
+
+static const struct parameter import_csv_parameters[] = {
+    {.name = "Path", .aliases = "LiteralPath", .type = PARAMETER_PATH,
+     .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED, .position = 1, .help = "The files."},
+    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
+     .help = "What stands between cells: a comma without it."},
+    {.name = "Header", .type = PARAMETER_STRING, .flags = PARAMETER_LIST,
+     .help = "The columns' names; the first line has them without it."},
+    {.name = "Encoding", .type = PARAMETER_STRING, .help = "Is understood for scripts' sake: text is UTF-8."},
     {0},
 };
 
@@ -285,6 +313,17 @@ static const struct cmdlet cmdlets[] = {
     {.name = "ConvertTo-Csv", UTILITY, .parameters = csv_parameters,
      .synopsis = "Writes objects as comma-separated values.",
      .examples = {{"Get-VM | Select-Object Name, State | ConvertTo-Csv", "Shows two columns as CSV."}}},
+    {.name = "ConvertFrom-Csv", UTILITY, .parameters = from_csv_parameters,
+     .synopsis = "Makes objects of comma-separated values; their properties are strings.",
+     .examples = {{"'Name,GiB', 'lab,2' | ConvertFrom-Csv | ForEach-Object { New-VM $_.Name ([int]$_.GiB * 1GB) }",
+                   "Makes a virtual machine for each line."}}},
+    {.name = "Export-Csv", .aliases = "epcsv", UTILITY, .parameters = export_csv_parameters,
+     .synopsis = "Writes objects to a file as comma-separated values.",
+     .examples = {{"Get-VM | Select-Object Name, State | Export-Csv vms.csv -NoTypeInformation",
+                   "Writes two columns."}}},
+    {.name = "Import-Csv", .aliases = "ipcsv", UTILITY, .parameters = import_csv_parameters,
+     .synopsis = "Reads comma-separated values from a file as objects; their properties are strings.",
+     .examples = {{"Import-Csv vms.csv | New-VM", "Makes virtual machines of the names in the column Name."}}},
     {.name = "Write-Output", .aliases = "echo write", UTILITY, .parameters = output_parameters,
      .synopsis = "Puts objects into the pipeline.",
      .examples = {{"Write-Output one two", "Puts out two strings."}}},
@@ -326,11 +365,6 @@ static const struct cmdlet cmdlets[] = {
     {.name = "Set-Variable", .aliases = "sv set", UTILITY, .parameters = set_variable_parameters,
      .synopsis = "Sets a variable.",
      .examples = {{"Set-Variable memory 2GB", "Is the same as $memory = 2GB."}}},
-    {.name = "Import-Module", .aliases = "ipmo", CORE, .parameters = module_parameters,
-     .synopsis = "Does nothing for the modules whose cmdlets nidus has, which are there without it.",
-     .description = "So that scripts that begin with it run as they stand. A module that nidus knows no cmdlet of is "
-                    "an error.",
-     .examples = {{"Import-Module Hyper-V", "Succeeds: Hyper-V's cmdlets are there already."}}},
     {.name = "Get-Date", UTILITY, .parameters = date_parameters, .synopsis = "Tells the time.",
      .examples = {{"Get-Date -Format yyyy-MM-dd", "Shows today's date."}}},
     {.name = "Get-Member", .aliases = "gm", UTILITY, .parameters = null_parameters, .output = "MemberDefinition",
