@@ -21,6 +21,8 @@ struct memory_control {
     u64 startup, most;
     struct virtio_pci *balloon, *hotplug; // hotplug NULL: nothing can be plugged
     struct memory_policy policy;
+    bool (*held)(void *context); // or NULL
+    void *held_context;
 };
 
 static u64 memory_clamp(u64 value, u64 least, u64 most) { return value < least ? least : value > most ? most : value; }
@@ -71,9 +73,13 @@ static void memory_control_reported(void *context)
 {
     struct memory_control *control = context;
     struct memory_status status;
+    const bool held = control->held && control->held(control->held_context);
     pthread_mutex_lock(&control->lock);
     memory_control_look(control, &status);
-    if (control->policy.minimum < control->policy.maximum && status.demand)
+    const bool dynamic = control->policy.minimum < control->policy.maximum;
+    if (dynamic && held && status.target != status.assigned) // what is under way ends here
+        memory_control_apply(control, status.assigned);
+    else if (dynamic && !held && status.demand)
         memory_control_apply(control, memory_control_wanted(control, &status));
     pthread_mutex_unlock(&control->lock);
 }
@@ -102,6 +108,12 @@ void memory_control_destroy(struct memory_control *control)
         return;
     pthread_mutex_destroy(&control->lock);
     free(control);
+}
+
+void memory_control_hold(struct memory_control *control, bool (*held)(void *context), void *context)
+{
+    control->held = held;
+    control->held_context = context;
 }
 
 int memory_control_set(struct memory_control *control, const struct memory_policy *policy, struct error *error)

@@ -5,7 +5,8 @@
 //
 // A policy says what the target is. With minimum = maximum it is that number. Otherwise memory is dynamic: the target
 // is what the guest needs (its demand) and `buffer` percent of it besides, between the two. The guest's statistics
-// are then read once a second; an idle VM with fixed memory is left alone.
+// are then read once a second; an idle VM with fixed memory is left alone. While a hypervisor runs in the VM, dynamic
+// memory stays what it is, as on Hyper-V: what its guests need cannot be seen in its statistics.
 #pragma once
 
 #include "base/error.h"
@@ -35,6 +36,10 @@ struct memory_status {
 struct memory_control *memory_control_create(u64 startup, u64 most, struct virtio_pci *balloon,
                                              struct virtio_pci *hotplug, struct error *error);
 void memory_control_destroy(struct memory_control *control); // after the devices were stopped; NULL is allowed
+
+// Before the devices are started: asks `held` at each report, on a device's thread. While it says so, dynamic memory
+// stays as it is.
+void memory_control_hold(struct memory_control *control, bool (*held)(void *context), void *context);
 
 // Any thread. -1, with nothing changed: the policy makes no sense, or asks for more than `most`.
 int memory_control_set(struct memory_control *control, const struct memory_policy *policy, struct error *error);

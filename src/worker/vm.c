@@ -95,6 +95,15 @@ static int vm_create_board(struct vm *vm, struct error *error)
     return vm->devices ? 0 : -1;
 }
 
+static bool vm_hypervisor_runs(void *context)
+{
+    const struct vm *vm = context;
+    struct engine_nested_status nested = {0};
+    if (vm->engine->nested_status)
+        vm->engine->nested_status(vm->engine_vm, &nested);
+    return nested.on;
+}
+
 static int vm_create_parts(struct vm *vm, struct error *error)
 {
     const struct engine_config config = {
@@ -115,6 +124,7 @@ static int vm_create_parts(struct vm *vm, struct error *error)
             return -1;
         vm->vcpu_count++;
     }
+    memory_control_hold(vm_devices_memory(vm->devices), vm_hypervisor_runs, vm);
     return board_finish(vm->board, error);
 }
 

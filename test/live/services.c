@@ -317,6 +317,38 @@ static bool test_dynamic_memory_follows_demand(struct live *live)
     return true;
 }
 
+static bool hypervisor_runs(struct live *live)
+{
+    struct engine_nested_status nested;
+    live->engine->nested_status(live->vm->engine_vm, &nested);
+    return nested.on;
+}
+
+// Five reports long.
+static bool stays(struct live *live, u64 assigned)
+{
+    for (u64 until = now_s() + 5; now_s() < until; poll(NULL, 0, 50))
+        if (status(live).assigned != assigned)
+            return false;
+    return true;
+}
+
+static bool test_dynamic_memory_stays_under_a_hypervisor(struct live *live)
+{
+    struct numbers now;
+    CHECK(set_memory(live, MIB(896), MIB(896))); // of which little is needed
+    WAIT_UNTIL(status(live).assigned == MIB(896));
+    CHECK(!hypervisor_runs(live));
+    CHECK(ask(live, "hypervisor-begins", &now));
+    CHECK(hypervisor_runs(live));
+    CHECK(set_memory(live, MIB(128), MIB(896)));
+    CHECK(stays(live, MIB(896)));
+    CHECK(ask(live, "hypervisor-ends", &now));
+    WAIT_UNTIL(status(live).assigned < MIB(320));
+    CHECK(set_memory(live, MIB(384), MIB(384)));
+    return true;
+}
+
 static bool test_heartbeat_is_lost_and_found(struct live *live)
 {
     struct numbers now;
@@ -358,6 +390,7 @@ int main(int argc, char **argv)
         {"memory grows and shrinks", test_memory_grows_and_shrinks},
         {"free pages go back to the host", test_free_pages_are_reported},
         {"dynamic memory follows demand", test_dynamic_memory_follows_demand},
+        {"it stays while a hypervisor runs", test_dynamic_memory_stays_under_a_hypervisor},
         {"the heartbeat is lost and found", test_heartbeat_is_lost_and_found},
         {"more than the most is refused", test_too_much_is_refused},
         {"the agent shuts the guest down", test_shutdown_by_the_agent},
