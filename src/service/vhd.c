@@ -96,7 +96,7 @@ static int vhd_read_data(const json_t *answer, const char *path, struct error *e
     return elsewhere ? error_set(error, "'%s' keeps its data in another file, '%s'", path, elsewhere) : 0;
 }
 
-static void vhd_read_answer(struct vhd_info *info, const json_t *answer)
+static void vhd_read_answer(struct vhd_info *info, const char *path, const json_t *answer)
 {
     info->size = (u64)json_integer_value(json_object_get(answer, "virtual-size"));
     info->file_bytes = (u64)json_integer_value(json_object_get(answer, "actual-size"));
@@ -106,7 +106,7 @@ static void vhd_read_answer(struct vhd_info *info, const json_t *answer)
     if (parent) {
         info->type = VHD_DIFFERENCING;
         snprintf(info->parent, sizeof info->parent, "%s", parent);
-    } else if (info->format != VHD_QCOW2 && info->file_bytes >= info->size) {
+    } else if (info->format == VHD_QCOW2 ? info->file_bytes >= info->size : vhd_header_fixed(path, info->format)) {
         info->type = VHD_FIXED;
     }
 }
@@ -125,7 +125,7 @@ int vhd_read(struct vhd_info *info, const char *path, struct error *error)
     json_t *answer = vhd_ask(path, info->format, error);
     if (!answer)
         return error_prefix(error, "'%s'", path);
-    vhd_read_answer(info, answer);
+    vhd_read_answer(info, path, answer);
     const int result = vhd_read_data(answer, path, error);
     json_decref(answer);
     return result;

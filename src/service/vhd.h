@@ -38,6 +38,7 @@ const char *vhd_type_name(enum vhd_type type);
 // way leaves no file behind.
 int vhd_read(struct vhd_info *info, const char *path, struct error *error);
 int vhd_create(const char *path, const struct vhd_new *new, struct error *error);
+// VHD and VHDX files are copied for it, and can only grow.
 int vhd_resize(const char *path, u64 size, bool shrink, struct error *error);
 // `progress` is told percents, 0 to 100. May be NULL.
 int vhd_convert(const char *path, const char *to, enum vhd_type type, u64 block,
@@ -46,6 +47,9 @@ int vhd_merge(const char *path, const char *into, struct error *error); // into 
 int vhd_set_parent(const char *path, const char *parent, bool ignore_size, struct error *error);
 int vhd_remove(const char *path, struct error *error); // unless it is in use
 int vhd_check(const char *path, struct error *error); // the file and all its parents can be used
+
+// Whether a VHD or VHDX file says that it is fixed (vhd_header.c). False also if it cannot be read.
+bool vhd_header_fixed(const char *path, enum vhd_format format);
 
 // Whether a process has the file open as a disk; `owner` gets its description. False if not, or if it cannot be told.
 bool vhd_in_use(const char *path, char *owner, size_t bytes);

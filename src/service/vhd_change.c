@@ -66,6 +66,18 @@ static int vhd_create_raw(const char *path, const struct vhd_new *new, struct er
     return result;
 }
 
+// What was written under a name of its own gets the one it is for, once it is safely on the disk: qemu-img does not wait
+// for that.
+static int vhd_publish(const char *part, const char *path, struct error *error)
+{
+    const int fd = open(part, O_RDONLY | O_CLOEXEC);
+    const bool safe = fd >= 0 && fsync(fd) == 0 && rename(part, path) == 0;
+    const int why = errno;
+    if (fd >= 0)
+        close(fd);
+    return safe ? 0 : error_set(error, "'%s': %s", path, strerror(why));
+}
+
 // The -o options of a format: what Hyper-V's parameters mean in it.
 static int vhd_options(char *text, size_t bytes, enum vhd_format format, enum vhd_type type, u64 block,
                        const char *path, struct error *error)
@@ -88,6 +100,19 @@ static int vhd_options(char *text, size_t bytes, enum vhd_format format, enum vh
         return error_set(error, "'%s': the block size of this format is fixed; leave -BlockSizeBytes out", path);
     snprintf(text, bytes, "%s,%s=%llu", base, unit[format], (unsigned long long)block);
     return 0;
+}
+
+// qemu-img leaves holes in fixed VHD and VHDX files: the room they promise is taken here.
+static int vhd_allocate(const char *path, enum vhd_type type, struct error *error)
+{
+    const int fd = type == VHD_FIXED ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    struct stat status;
+    if (type != VHD_FIXED)
+        return 0;
+    int failed = fd < 0 || fstat(fd, &status) < 0 ? errno : posix_fallocate(fd, 0, status.st_size);
+    if (fd >= 0)
+        close(fd);
+    return failed ? error_set(error, "no room for it: %s", strerror(failed)) : 0;
 }
 
 static int vhd_create_tool(const char *path, const struct vhd_new *new, struct error *error)
@@ -116,7 +141,7 @@ static int vhd_create_tool(const char *path, const struct vhd_new *new, struct e
         snprintf(size, sizeof size, "%llu", (unsigned long long)new->size);
         words[count++] = size;
     }
-    if (vhd_tool(words, error) == 0)
+    if (vhd_tool(words, error) == 0 && vhd_allocate(path, new->type, error) == 0)
         return 0;
     unlink(path);
     return error_prefix(error, "'%s'", path);
@@ -144,6 +169,35 @@ static int vhd_resize_raw(const char *path, u64 size, struct error *error)
     return result;
 }
 
+// Qemu's tools cannot resize these formats in place: a larger file gets what the old one has, and then its name.
+static int vhd_resize_copy(const char *path, const struct vhd_info *info, u64 size, struct error *error)
+{
+    const char *driver = vhd_format_driver(info->format);
+    const struct vhd_new new = {.size = size, .type = info->type, .block = info->format == VHD_VHDX ? info->block : 0};
+    char part[VHD_PATH];
+    struct stat status;
+    if (size < info->size)
+        return error_set(error, "'%s': %s files can only grow here; convert it first: Convert-VHD '%s' with a "
+                                "destination that ends in .qcow2",
+                         path, vhd_format_name(info->format), path);
+    if (stat(path, &status) < 0)
+        return error_set(error, "'%s': %s", path, strerror(errno));
+    if (snprintf(part, sizeof part, "%s.part%s", path, strrchr(path, '.')) >= (int)sizeof part)
+        return error_set(error, "'%s': the name is too long", path);
+    const char *const words[] = {"qemu-img", "convert", "-n", "--target-is-zero", "-f", driver, "-O", driver, "--", path,
+                                 part,       NULL};
+    if (vhd_create(part, &new, error) < 0)
+        return -1;
+    int result = vhd_tool(words, error) < 0 ? error_prefix(error, "'%s'", path) : 0;
+    if (!result && (chown(part, status.st_uid, status.st_gid) < 0 || chmod(part, status.st_mode & 07777) < 0))
+        result = error_set(error, "'%s': %s", path, strerror(errno));
+    if (!result)
+        result = vhd_publish(part, path, error);
+    if (result)
+        unlink(part);
+    return result;
+}
+
 int vhd_resize(const char *path, u64 size, bool shrink, struct error *error)
 {
     struct vhd_info info;
@@ -158,10 +212,7 @@ int vhd_resize(const char *path, u64 size, bool shrink, struct error *error)
     if (info.format == VHD_RAW)
         return vhd_resize_raw(path, size, error);
     if (info.format != VHD_QCOW2)
-        return error_set(error,
-                         "'%s': %s files cannot be resized here; convert it first: Convert-VHD '%s' with a "
-                         "destination that ends in .qcow2",
-                         path, vhd_format_name(info.format), path);
+        return vhd_resize_copy(path, &info, size, error);
     snprintf(text, sizeof text, "%llu", (unsigned long long)size);
     const char *const words[] = {"qemu-img", "resize", "-q", "--shrink", "-f", "qcow2", "--", path, text, NULL};
     return vhd_tool(words, error) < 0 ? error_prefix(error, "'%s'", path) : 0;
@@ -181,8 +232,8 @@ static void vhd_progress_line(void *context, const char *line)
         progress->tell(progress->context, (int)percent);
 }
 
-static int vhd_convert_tool(const char *path, const char *to, const char *options, struct vhd_progress *progress,
-                            struct error *error)
+static int vhd_convert_tool(const char *path, const char *to, enum vhd_type type, const char *options,
+                            struct vhd_progress *progress, struct error *error)
 {
     // Into a name of its own first: an interrupted copy must not look like a disk.
     char part[VHD_PATH];
@@ -205,8 +256,10 @@ static int vhd_convert_tool(const char *path, const char *to, const char *option
     char *text = tool_run(&tool, error);
     free(text);
     int result = text ? 0 : error_prefix(error, "'%s'", path);
-    if (!result && rename(part, to) < 0)
-        result = error_set(error, "'%s': %s", to, strerror(errno));
+    if (!result && vhd_allocate(part, type, error) < 0)
+        result = error_prefix(error, "'%s'", to);
+    if (!result)
+        result = vhd_publish(part, to, error);
     if (result)
         unlink(part);
     return result;
@@ -221,7 +274,7 @@ int vhd_convert(const char *path, const char *to, enum vhd_type type, u64 block,
     if (vhd_read(&info, path, error) < 0 || vhd_idle(path, error) < 0 || vhd_absent(to, error) < 0 ||
         vhd_options(options, sizeof options, vhd_format(to), type, block, to, error) < 0)
         return -1;
-    return vhd_convert_tool(path, to, options, &teller, error);
+    return vhd_convert_tool(path, to, type, options, &teller, error);
 }
 
 int vhd_merge(const char *path, const char *into, struct error *error)

@@ -149,9 +149,61 @@ static void conversions(void **state)
         assert_string_equal(text, "hello");
         unlink(file("back.img"));
     }
-    assert_int_equal(vhd_resize(file("c.vhdx"), MIB(16), false, &error), -1);
-    assert_says(&error, "Convert-VHD");
-    assert_int_equal(vhd_resize(file("c.qcow2"), MIB(16), false, &error), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        char text[6] = "";
+        assert_int_equal(vhd_resize(file(names[i]), MIB(16), false, &error), 0);
+        assert_int_equal(vhd_read(&info, file(names[i]), &error), 0);
+        assert_int_equal(info.size, MIB(16));
+        assert_int_equal(info.type, VHD_DYNAMIC);
+        assert_int_equal(vhd_check(file(names[i]), &error), 0);
+        assert_int_equal(vhd_convert(file(names[i]), file("back.img"), VHD_DYNAMIC, 0, NULL, NULL, &error), 0);
+        fd = open(file("back.img"), O_RDONLY);
+        assert_int_equal(pread(fd, text, 5, MIB(3)), 5);
+        close(fd);
+        assert_string_equal(text, "hello");
+        unlink(file("back.img"));
+    }
+    assert_int_equal(vhd_convert(file("c.vhd"), file("fixed.vhdx"), VHD_FIXED, 0, NULL, NULL, &error), 0);
+    assert_int_equal(vhd_read(&info, file("fixed.vhdx"), &error), 0);
+    assert_int_equal(info.type, VHD_FIXED);
+    assert_true(info.file_bytes >= MIB(16));
+    assert_int_equal(vhd_resize(file("c.vhdx"), MIB(64), false, &error), 0);
+    assert_int_equal(vhd_read(&info, file("c.vhdx"), &error), 0);
+    assert_true(info.file_bytes < MIB(16)); // what is empty stays so
+    assert_int_equal(vhd_resize(file("c.vhdx"), MIB(8), true, &error), -1);
+    assert_says(&error, "can only grow");
+    assert_false(exists(file("c.vhdx.part.vhdx")));
+}
+
+// Fixed is what the file says, whatever of it lies on the disk; and then all of it does.
+static void fixed_files_are_known(void **state)
+{
+    (void)state;
+    NEED_QEMU_IMG();
+    struct error error;
+    struct vhd_info info;
+    struct stat status;
+    static const char *const names[] = {"f.vhd", "f.vhdx", "f.qcow2", "f.img"};
+    for (unsigned type = VHD_FIXED; type <= VHD_DYNAMIC; type++)
+        for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+            const struct vhd_new new = {.size = MIB(4), .type = (enum vhd_type)type};
+            assert_int_equal(vhd_create(file(names[i]), &new, &error), 0);
+            assert_int_equal(vhd_read(&info, file(names[i]), &error), 0);
+            assert_int_equal(info.type, type);
+            assert_int_equal(stat(file(names[i]), &status), 0);
+            assert_true(type == VHD_DYNAMIC || status.st_blocks * 512 >= (off_t)MIB(4));
+            unlink(file(names[i]));
+        }
+    // Headers that lead nowhere.
+    assert_false(vhd_header_fixed(file("nothing.vhdx"), VHD_VHDX));
+    int fd = open(file("bad.vhdx"), O_RDWR | O_CREAT, 0600);
+    const u32 regions[] = {0x69676572, 0, UINT32_MAX, 0};
+    assert_int_equal(pwrite(fd, regions, sizeof regions, 192 << 10), sizeof regions);
+    assert_false(vhd_header_fixed(file("bad.vhdx"), VHD_VHDX));
+    assert_int_equal(ftruncate(fd, MIB(1)), 0);
+    assert_false(vhd_header_fixed(file("bad.vhdx"), VHD_VHDX));
+    close(fd);
+    assert_false(vhd_header_fixed(file("bad.vhdx"), VHD_VPC));
 }
 
 static void differences(void **state)
@@ -199,7 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_go_by_the_ending), cmocka_unit_test(raw_disks_need_nothing),
         cmocka_unit_test(a_raw_disk_is_never_looked_into), cmocka_unit_test(a_disk_in_use_is_left_alone),
-        cmocka_unit_test(a_missing_program_names_its_package), cmocka_unit_test(conversions),
+        cmocka_unit_test(a_missing_program_names_its_package), cmocka_unit_test(conversions), cmocka_unit_test(fixed_files_are_known),
         cmocka_unit_test(differences),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

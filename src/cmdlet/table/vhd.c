@@ -110,7 +110,7 @@ static const struct parameter convert_parameters[] = {
      .position = 2,
      .flags = PARAMETER_MANDATORY,
      .help = "The new file; its ending says the format."},
-    {.name = "VHDType", .type = PARAMETER_ENUM, .values = "Dynamic Fixed", .help = "Whether the new file grows."},
+    {.name = "VHDType", .type = PARAMETER_ENUM, .values = "Dynamic Fixed", .help = "Whether the new file grows; as the old one if not given."},
     {.name = "DeleteSource", .type = PARAMETER_SWITCH, .help = "Removes the old file afterwards."},
     {.name = "BlockSizeBytes",
      .type = PARAMETER_BYTES,

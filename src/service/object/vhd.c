@@ -140,10 +140,14 @@ static void vhd_progress(void *context, int percent)
 static void vhd_run_convert(struct call *call)
 {
     const char *path = call_string(call, "Path", ""), *to = call_string(call, "DestinationPath", "");
-    const enum vhd_type type = !strcasecmp(call_string(call, "VHDType", "Dynamic"), "Fixed") ? VHD_FIXED : VHD_DYNAMIC;
+    const char *wanted = call_string(call, "VHDType", NULL);
+    struct vhd_info info;
     struct error error;
     if (!call_should(call, "Convert-VHD", path))
         return;
+    const bool known = vhd_read(&info, path, &error) == 0; // if not, vhd_convert says why
+    const bool fixed = wanted ? !strcasecmp(wanted, "Fixed") : known && info.type == VHD_FIXED;
+    const enum vhd_type type = fixed ? VHD_FIXED : VHD_DYNAMIC;
     if (vhd_convert(path, to, type, (u64)call_int(call, "BlockSizeBytes", 0), vhd_progress, call, &error) < 0) {
         vhd_failed(call, "convert", path, &error);
         return;
