@@ -23,6 +23,7 @@
 #include "cmdlet/value.h"
 #include "control/message.h"
 #include "service/log.h"
+#include "service/words.h"
 
 enum {
     START_MS = 120000,    // until the guest runs: a large saved state is read in that time, too
@@ -254,7 +255,7 @@ static void peer_state(struct peer *peer, const json_t *message)
 static void peer_end_read(struct peer_end *end, const json_t *message)
 {
     end->known = control_ending_find(text_of(message, "ending"), &end->ending);
-    snprintf(end->text, sizeof end->text, "%s", text_of(message, "text"));
+    words_of_cmdlets(end->text, sizeof end->text, text_of(message, "text"));
 }
 
 static void peer_event(struct peer *peer, const json_t *message, const char *event)
