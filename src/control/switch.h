@@ -22,7 +22,7 @@
 //   end                   -                               - ; the process ends
 // Events
 //   spoofed               {"port", "address"}: the first frame from a foreign address since the port's rules were set
-//   uplink-lost           {"text"}
+//   uplink-lost           {"text"}: its interface was removed; it has none until it is told of one anew
 //   capture-ended         {"port", "path", "frames", "text"}: of its own accord: the file is full
 #pragma once
 

@@ -13,6 +13,7 @@ enum {
     INTERFACE_BATCH = 64,        // frames read before the thread's other descriptors have their turn
     INTERFACE_PACKET_HEADER = 10, // of a packet socket: without the count of buffers
     INTERFACE_TAG = 4,
+    INTERFACE_DOUBT_MS = 1000,
 };
 
 struct interface_port {
@@ -21,7 +22,8 @@ struct interface_port {
     bool packet;         // a packet socket; else a tap descriptor
     int index;           // in the pollset of this round, -1: not in it
     bool full;           // a frame of ours found no room in the kernel
-    bool gone;           // the tap interface was removed
+    bool gone;           // the interface was removed, and a new one of its name is another one
+    bool doubted;        // a packet socket whose adapter went down: no word comes when it goes altogether
     size_t kept;         // bytes of a frame that found no room at the adapter, in `frame`; 0: none
     struct network_header header; // of that frame
     u8 frame[FRAME_MOST + INTERFACE_TAG];
@@ -111,6 +113,7 @@ static void interface_take(struct interface_port *interface)
         if (bytes < 0)
             return;
         interface->kept = (size_t)bytes;
+        interface->doubted = false;
         if (bytes && !interface_deliver(interface))
             return;
     }
@@ -123,11 +126,27 @@ static void interface_room(struct network_port *port)
         interface_deliver(interface);
 }
 
+static void interface_leave(struct interface_port *interface)
+{
+    interface->gone = true;
+    network_link(&interface->port, false);
+}
+
+// A packet socket tells by its own address that its adapter is no more.
+static bool interface_is_left(const struct interface_port *interface)
+{
+    struct sockaddr_ll address;
+    socklen_t bytes = sizeof address;
+    return getsockname(interface->fd, (struct sockaddr *)&address, &bytes) == 0 && address.sll_ifindex <= 0;
+}
+
 static void interface_prepare(struct network_port *port, struct pollset *set)
 {
     struct interface_port *interface = CONTAINER_OF(port, struct interface_port, port);
     const short events = (short)((interface->kept ? 0 : POLLIN) | (interface->full ? POLLOUT : 0));
     interface->index = events && !interface->gone ? pollset_add(set, interface->fd, events) : -1;
+    if (interface->doubted)
+        pollset_within(set, INTERFACE_DOUBT_MS);
 }
 
 static void interface_dispatch(struct network_port *port, const struct pollset *set)
@@ -138,12 +157,13 @@ static void interface_dispatch(struct network_port *port, const struct pollset *
         interface->full = false;
         network_room(port);
     }
-    if (events & POLLIN || (events & POLLERR && interface->packet)) { // a packet socket's error is read away
+    interface->doubted |= events & POLLERR && interface->packet;
+    if (events & POLLIN || (events & POLLERR && interface->packet)) // a packet socket's error is read away
         interface_take(interface);
-    } else if (events & POLLERR) {
-        interface->gone = true;
-        network_link(port, false);
-    }
+    else if (events & POLLERR)
+        interface_leave(interface);
+    if (interface->doubted && !interface->gone && interface_is_left(interface))
+        interface_leave(interface);
 }
 
 static void interface_close(struct network_port *port)

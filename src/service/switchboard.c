@@ -53,6 +53,7 @@ struct station {
     bool keeps;        // it runs without plugs, too
     bool network;      // the host's network is in its reach
     json_t *uplink;    // what it has: struct control_uplink, or NULL
+    bool lost;         // atomic: it said that it has that no more
     struct plug *plugs;
     size_t plug_count;
     u64 counted; // when, ns
@@ -151,16 +152,24 @@ static const char *text_of(const json_t *json, const char *key)
     return text ? text : "";
 }
 
+// The board's lock is not ours to take here; who mends has it.
+static void station_lost(struct station *station, const char *why)
+{
+    log_write(LOG_WARNING, "uplink-lost", "switch", station->name, "reason", why, NULL);
+    __atomic_store_n(&station->lost, true, __ATOMIC_RELEASE);
+    switchboard_mend(station->board);
+}
+
 static void station_event(void *context, const json_t *message, const char *event)
 {
-    const struct station *station = context;
+    struct station *station = context;
     if (!strcmp(event, "spoofed"))
         station_spoofed(station, text_of(message, "port"), text_of(message, "address"));
     else if (!strcmp(event, "capture-ended"))
         log_write(LOG_WARNING, "capture-ended", "switch", station->name, "path", text_of(message, "path"), "reason",
                   text_of(message, "text"), NULL);
     else if (!strcmp(event, "uplink-lost"))
-        log_write(LOG_ERROR, "uplink-lost", "switch", station->name, "reason", text_of(message, "text"), NULL);
+        station_lost(station, text_of(message, "text"));
 }
 
 static void station_ended(void *context, struct peer *peer, const struct peer_end *end);
@@ -530,44 +539,6 @@ static bool vms_update(struct switchboard *board)
     return good;
 }
 
-// --- Mending ---------------------------------------------------------------------------------------------------------
-
-void switchboard_mend(struct switchboard *board)
-{
-    pthread_mutex_lock(&board->mend_lock);
-    board->broken = true;
-    pthread_cond_signal(&board->mend);
-    pthread_mutex_unlock(&board->mend_lock);
-}
-
-// False: the service goes down.
-static bool mend_once(struct switchboard *board, bool *good)
-{
-    pthread_mutex_lock(&board->lock);
-    const bool closed = board->closed;
-    *good = closed || vms_update(board);
-    pthread_mutex_unlock(&board->lock);
-    return !closed;
-}
-
-// What fails is tried again, less and less often: most of it is a process that was about to begin or to end.
-static void *mend_thread(void *context)
-{
-    struct switchboard *board = context;
-    bool good = true;
-    for (time_t wait = 0;; wait = good ? 0 : wait ? (wait < MEND_SECONDS_MOST ? wait * 2 : wait) : 1) {
-        if (wait)
-            nanosleep(&(struct timespec){.tv_sec = wait}, NULL);
-        pthread_mutex_lock(&board->mend_lock);
-        while (good && !board->broken)
-            pthread_cond_wait(&board->mend, &board->mend_lock);
-        board->broken = false;
-        pthread_mutex_unlock(&board->mend_lock);
-        if (!mend_once(board, &good))
-            return NULL;
-    }
-}
-
 // --- Switches --------------------------------------------------------------------------------------------------------
 
 struct switch_by_id {
@@ -621,6 +592,67 @@ int switchboard_switch(struct switchboard *board, const char *id, struct error *
     const int result = switch_update(board, id, error);
     pthread_mutex_unlock(&board->lock);
     return result;
+}
+
+// Of switches that lost theirs, or could not be given one. True if all have one.
+static bool uplinks_update(struct switchboard *board)
+{
+    bool good = true;
+    for (size_t i = board->count; i--;) {
+        struct station *station = board->stations[i];
+        struct error error;
+        if (__atomic_exchange_n(&station->lost, false, __ATOMIC_ACQUIRE)) {
+            json_decref(station->uplink);
+            station->uplink = NULL;
+        }
+        if (!station->peer || station->uplink)
+            continue;
+        char *name = value_text_copy(station->name); // the station may end
+        const bool done = switch_update(board, station->id, &error) == 0;
+        if (!done)
+            log_write(LOG_ERROR, "uplink", "switch", name, "reason", error.text, NULL);
+        good = good && done;
+        free(name);
+    }
+    return good;
+}
+
+// --- Mending ---------------------------------------------------------------------------------------------------------
+
+void switchboard_mend(struct switchboard *board)
+{
+    pthread_mutex_lock(&board->mend_lock);
+    board->broken = true;
+    pthread_cond_signal(&board->mend);
+    pthread_mutex_unlock(&board->mend_lock);
+}
+
+// False: the service goes down.
+static bool mend_once(struct switchboard *board, bool *good)
+{
+    pthread_mutex_lock(&board->lock);
+    const bool closed = board->closed;
+    *good = closed || (uplinks_update(board) & vms_update(board)) != 0;
+    pthread_mutex_unlock(&board->lock);
+    return !closed;
+}
+
+// What fails is tried again, less and less often: most of it is a process that was about to begin or to end.
+static void *mend_thread(void *context)
+{
+    struct switchboard *board = context;
+    bool good = true;
+    for (time_t wait = 0;; wait = good ? 0 : wait ? (wait < MEND_SECONDS_MOST ? wait * 2 : wait) : 1) {
+        if (wait)
+            nanosleep(&(struct timespec){.tv_sec = wait}, NULL);
+        pthread_mutex_lock(&board->mend_lock);
+        while (good && !board->broken)
+            pthread_cond_wait(&board->mend, &board->mend_lock);
+        board->broken = false;
+        pthread_mutex_unlock(&board->mend_lock);
+        if (!mend_once(board, &good))
+            return NULL;
+    }
 }
 
 // On its peer's thread. What was plugged is pulled at the workers' ends only by what is plugged next: a guest notices
@@ -697,7 +729,7 @@ static void station_adopt(struct switchboard *board, const char *directory, cons
         station->network = json_is_true(json_object_get(status, "network"));
         json_decref(status);
         if (station_uplink(station, &network, &plan, &error) < 0)
-            log_write(LOG_ERROR, "uplink", "switch", network.name, "reason", error.text, NULL);
+            switchboard_mend(board); // which says why, if it cannot either
         uplink_plan_free(&plan);
     } else if (station->peer) {
         peer_kill(station->peer); // it does not answer: the next one will

@@ -1,6 +1,7 @@
 // The switch's way out: a network port (host/network.h) of whatever kind (outside.h), at which any address may be; and,
 // where that is a physical adapter which the host shares, another one to the host itself.
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,10 +127,27 @@ void uplink_prepare(struct exchange *exchange, struct pollset *set)
             ways[i]->type->prepare(ways[i], set);
 }
 
+// Its interface was taken away, by whomever. The service can make another; here nothing is left of it.
+static void uplink_lose(struct exchange *exchange, const struct way *way)
+{
+    const struct control_uplink *config = outside_config(exchange->uplink.outside);
+    char text[64 + CONTROL_INTERFACE];
+    snprintf(text, sizeof text, "its interface %s is gone",
+             way == &exchange->uplink.host ? config->host : config->interface);
+    control_server_event(exchange->server, json_pack("{s:s,s:s}", "event", "uplink-lost", "text", text));
+    uplink_close(exchange);
+}
+
 void uplink_dispatch(struct exchange *exchange, const struct pollset *set)
 {
-    struct network_port *ways[] = {exchange->uplink.out.network, exchange->uplink.host.network};
-    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
-        if (ways[i])
-            ways[i]->type->dispatch(ways[i], set);
+    const struct way *ways[] = {&exchange->uplink.out, &exchange->uplink.host}, *lost = NULL;
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        struct network_port *network = ways[i]->network;
+        if (network)
+            network->type->dispatch(network, set);
+        if (network && !network->up)
+            lost = ways[i];
+    }
+    if (lost)
+        uplink_lose(exchange, lost);
 }
