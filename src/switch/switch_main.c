@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/batch.h"
 #include "host/unix_socket.h"
 #include "jail/jail.h"
 #include "switch/exchange.h"
@@ -102,6 +103,7 @@ static int switch_start(struct exchange *exchange, struct error *error)
     exchange->device = switch_create();
     if (exchange->wake < 0 || !exchange->device)
         return error_set(error, "switch '%s': out of memory or descriptors", exchange->config.name);
+    batch_thread();
     if (switch_jail(exchange, error))
         return -1;
     exchange->server = control_server_open(listener, CONTROL_FD_SERVICE, &commands, error);

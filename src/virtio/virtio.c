@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/batch.h"
+
 int virtio_open(struct virtio *virtio, struct error *error)
 {
     virtio->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -264,6 +266,8 @@ static void *virtio_thread(void *context)
     char name[16];
     snprintf(name, sizeof name, "virtio-%.8s", virtio->type->name);
     pthread_setname_np(pthread_self(), name);
+    if (virtio->type->batch)
+        batch_thread();
     pthread_mutex_lock(&virtio->lock);
     while (!virtio->stop)
         virtio_round(virtio, &set);

@@ -55,6 +55,7 @@ struct virtio_type {
     u16 queues, queue_size;
     u32 class_code; // what PCI calls such a device
     u16 config_bytes;
+    bool batch; // much of little: how its thread is scheduled (base/batch.h)
 
     // On the device's thread with the lock held, while the driver is up and no queue is broken. `work` looks at every
     // queue.

@@ -511,6 +511,7 @@ static_assert(offsetof(struct virtio_net, virtio) == 0, "virtio_type.state");
 
 static const struct virtio_type net_type = {
     .name = "net",
+    .batch = true,
     .id = VIRTIO_ID_NET,
     .queue_size = NET_QUEUE_SIZE,
     .class_code = 0x020000,
