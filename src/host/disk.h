@@ -18,6 +18,7 @@ enum { DISK_SECTOR = 512, DISK_MAX_SEGMENTS = 1024 /* UIO_MAXIOV */ };
 struct disk_config {
     const char *path;
     bool readonly;
+    u32 user; // whom a program that serves the image becomes, when we are root; 0: who we are
     const char *format; // "raw", "qcow2", "vpc" (VHD), "vhdx"; NULL: what the name's ending says, otherwise raw
 };
 

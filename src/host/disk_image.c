@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/confine.h"
+
 #define IMAGE_DAEMON "qemu-storage-daemon"
 
 enum {
@@ -59,6 +61,7 @@ struct image_launch {
     char directory[64], path[80]; // of the socket, for as long as it takes to connect
     int listener, connection, monitor[2], words[2];
     char *file, *driver, *export; // JSON
+    u32 user; // 0: ours
 };
 
 static int launch_socket(struct image_launch *launch, struct error *error)
@@ -129,7 +132,8 @@ static void launch_child(const struct image_launch *launch, pid_t parent)
                            "addr.type=fd,addr.str=3", "--chardev", "socket,id=monitor,fd=4", "--monitor",
                            "chardev=monitor", "--export", launch->export, NULL};
     sigset_t none;
-    // With us, however we end: it writes what it holds and goes.
+    const int confined = launch->user ? confine_program(launch->user) : 0;
+    // With us, however we end: it writes what it holds and goes. A change of user would have cleared this.
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1);
@@ -145,6 +149,10 @@ static void launch_child(const struct image_launch *launch, pid_t parent)
     setsid(); // the terminal's Ctrl-C is not for it
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    if (confined) {
+        dprintf(STDERR_FILENO, "cannot become user %u: %s\n", launch->user, strerror(-confined));
+        _exit(1);
+    }
     execvp(IMAGE_DAEMON, words);
     int reason = errno;
     dprintf(STDERR_FILENO, "%s", reason == ENOENT ? IMAGE_DAEMON " is needed for this format: install the package "
@@ -196,7 +204,8 @@ static int launch_daemon(struct image_launch *launch, struct image *image, struc
 
 static int image_start(struct image *image, const struct disk_config *config, const char *format, struct error *error)
 {
-    struct image_launch launch = {.listener = -1, .connection = -1, .monitor = {-1, -1}, .words = {-1, -1}};
+    struct image_launch launch = {.listener = -1, .connection = -1, .monitor = {-1, -1}, .words = {-1, -1},
+                                  .user = geteuid() == 0 ? config->user : 0};
     int result = launch_socket(&launch, error) || launch_words(&launch, config, format, error) ||
                          launch_daemon(&launch, image, error)
                      ? -1

@@ -94,7 +94,8 @@ static int host_open_disks(struct host *host, struct error *error)
 {
     for (unsigned i = 0; i < host->options->disk_count; i++) {
         const struct run_disk *disk = &host->options->disks[i];
-        const struct disk_config config = {.path = disk->path, .readonly = disk->readonly, .format = disk->format};
+        const struct disk_config config = {.path = disk->path, .readonly = disk->readonly, .format = disk->format,
+                                           .user = host->options->user};
         if (disk_open(&host->disks[i], &config, error))
             return error_prefix(error, "--disk");
         host->disk_count++;

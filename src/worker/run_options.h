@@ -54,6 +54,7 @@ struct run_options {
     const char *restore; // what to go on from, NULL: power-on
     bool no_reboot;
     bool debug_exit;
+    u32 user; // whom a worker becomes, and what it starts; 0: who it is
     unsigned trace; // enum engine_trace
     bool help, version;
 };

@@ -127,6 +127,7 @@ static int worker_options(struct worker *worker, struct error *error)
         .console_log = config->console_log,
         .name = config->name,
         .restore = config->restore,
+        .user = config->user,
         .debug_exit = config->debug_exit,
     };
     return worker_disks(worker, error) || worker_adapters(worker, error) ? -1 : 0;
