@@ -341,13 +341,16 @@ void eval_statements(struct session *session, const struct node *node, const str
     }
 }
 
-void eval_parts(struct session *session, const struct node *parts, struct value *input, const struct sink *sink)
+void eval_parts(struct session *session, const struct node *parts, const struct node *block, struct value *input,
+                const struct sink *sink)
 {
     eval_statements(session, parts->child[0], sink);
     const size_t count = input ? value_count(input) : 1;
     for (size_t i = 0; i < count && session->flow == FLOW_ON; i++) {
         if (input)
             value_put(session->scope->variables, "_", value_ref(value_item(input, i)));
+        if (input && block)
+            pipeline_take(session, block, value_item(input, i));
         eval_statements(session, parts->child[1], sink);
         if (session->flow == FLOW_RETURN) // from this object's turn
             session->flow = FLOW_ON;
@@ -369,7 +372,7 @@ void eval_block(struct session *session, const struct block *block, struct value
             value_put(session->scope->variables, "_", value_ref(item));
         session->syntax = syntax_ref(block->syntax);
         if (block->node->prefix)
-            eval_parts(session, block->node->child[0], NULL, sink);
+            eval_parts(session, block->node->child[0], NULL, NULL, sink);
         else
             eval_statements(session, block->node->child[0], sink);
         syntax_unref(session->syntax);

@@ -375,6 +375,20 @@ static struct value *call_contains_key(const struct call *call)
     return value_bool(value_get(call->target, call_text(call, 0)) != NULL);
 }
 
+static struct value *call_get_enumerator(const struct call *call)
+{
+    struct value *list = value_array();
+    for (size_t i = 0; i < call->target->map.count; i++) {
+        const struct value_pair *pair = &call->target->map.pairs[i];
+        struct value *entry = value_object("PSCustomObject");
+        value_put(entry, "Name", value_string(pair->key));
+        value_put(entry, "Key", value_string(pair->key));
+        value_put(entry, "Value", value_ref(pair->value));
+        value_add(list, entry);
+    }
+    return list;
+}
+
 static struct value *call_get_type(const struct call *call)
 {
     static const char *const names[] = {
@@ -406,7 +420,7 @@ static const struct {
     {"EndsWith", ON_TEXT, call_ends},      {"Contains", ON_TEXT | ON_ARRAY, call_contains},
     {"IndexOf", ON_TEXT, call_index_of},   {"Substring", ON_TEXT, call_substring}, {"PadLeft", ON_TEXT, call_pad_left},
     {"PadRight", ON_TEXT, call_pad_right}, {"ContainsKey", ON_MAP, call_contains_key},
-    {"Contains", ON_MAP, call_contains_key},
+    {"Contains", ON_MAP, call_contains_key}, {"GetEnumerator", ON_MAP, call_get_enumerator},
     {"AddSeconds", ON_DATE, call_add_seconds}, {"AddMinutes", ON_DATE, call_add_minutes},
     {"AddHours", ON_DATE, call_add_hours}, {"AddDays", ON_DATE, call_add_days},
 };

@@ -288,11 +288,25 @@ static struct node *parser_map(struct parser *parser, u32 start)
     return map;
 }
 
-// [Parameter(Mandatory)] and its like say nothing that is needed here; [int] is the parameter's type.
+// Whether an attribute says `word`, and not $false behind it.
+static bool attribute_says(const char *text, size_t bytes, const char *word)
+{
+    const size_t length = strlen(word);
+    for (size_t i = 0; i + length <= bytes; i++) {
+        if (strncasecmp(text + i, word, length) || lexer_name_part(text[i + length]))
+            continue;
+        const char *behind = text + i + length;
+        behind += strspn(behind, " \t=");
+        return strncasecmp(behind, "$false", 6) != 0;
+    }
+    return false;
+}
+
+// [int] is the parameter's type; of [Parameter(...)] counts whether it must be given, and what the pipeline gives it.
 static void parser_attribute(struct parser *parser, struct node *parameter)
 {
     unsigned depth = 0;
-    const char *text = parser_look(parser) + 1;
+    const char *text = parser_look(parser) + 1, *from = text;
     size_t bytes = strcspn(text, "()[] \t\r\n,");
     if (text[bytes] == ']' || !strncmp(text + bytes, "[]", 2)) {
         parameter->type = parser_type(parser);
@@ -312,6 +326,12 @@ static void parser_attribute(struct parser *parser, struct node *parameter)
         }
         parser_take(parser);
     } while (depth && !parser_failed(parser));
+    if (parser_failed(parser) || strncasecmp(from, "Parameter(", 10))
+        return;
+    bytes = (size_t)(parser_look(parser) - from);
+    parameter->mandatory |= attribute_says(from, bytes, "Mandatory");
+    parameter->piped |= attribute_says(from, bytes, "ValueFromPipeline");
+    parameter->named |= attribute_says(from, bytes, "ValueFromPipelineByPropertyName");
 }
 
 struct node *parser_parameters(struct parser *parser, struct node *block)

@@ -101,6 +101,37 @@ static void function_bind(struct session *session, const struct node *block, con
     free(taken);
 }
 
+void pipeline_take(struct session *session, const struct node *block, struct value *object)
+{
+    for (u32 i = 1; i < block->count && session->flow == FLOW_ON; i++) {
+        const struct node *parameter = block->child[i];
+        if (!value_get(session->scope->unbound, parameter->text))
+            continue;
+        struct value *property = parameter->named ? value_get(object, parameter->text) : NULL;
+        if (property || parameter->piped)
+            parameter_set(session, parameter, property ? property : object);
+    }
+}
+
+// What was not given: the pipeline may bring it if objects come (`piped`), or it is missing. A map; the caller's.
+static struct value *function_unbound(struct session *session, const struct node *block, bool piped)
+{
+    struct value *unbound = value_map();
+    for (u32 i = 1; i < block->count && session->flow == FLOW_ON; i++) {
+        const struct node *parameter = block->child[i];
+        const bool comes = piped && (parameter->piped || parameter->named);
+        if (value_get(session->scope->variables, parameter->text))
+            continue;
+        if (comes)
+            value_put(unbound, parameter->text, value_bool(true));
+        else if (parameter->mandatory)
+            session_fail(session, NULL, "MissingMandatoryParameter",
+                         "Cannot process command because of one or more missing mandatory parameters: %.100s.",
+                         parameter->text);
+    }
+    return unbound;
+}
+
 static void function_defaults(struct session *session, const struct node *block)
 {
     for (u32 i = 1; i < block->count && session->flow == FLOW_ON; i++) {
@@ -118,6 +149,7 @@ void pipeline_parameters(struct session *session, const struct node *block, cons
                          size_t count)
 {
     function_bind(session, block, arguments, count);
+    value_unref(function_unbound(session, block, false));
     function_defaults(session, block);
 }
 
@@ -134,16 +166,21 @@ void pipeline_call(struct session *session, struct syntax *syntax, const struct 
     scope_enter(session, &scope);
     function_bind(session, block, arguments, count);
     value_put(scope.variables, "input", input ? value_ref(input) : value_array());
+    scope.unbound = function_unbound(session, block, input);
     session->syntax = syntax_ref(syntax);
     function_defaults(session, block);
-    if (block->prefix)
-        eval_parts(session, block->child[0], input, sink);
-    else
+    if (block->prefix) {
+        eval_parts(session, block->child[0], block, input, sink);
+    } else { // the body is the end, which sees what came last
+        if (value_count(input))
+            pipeline_take(session, block, value_item(input, value_count(input) - 1));
         eval_statements(session, block->child[0], sink);
+    }
     if (session->flow == FLOW_RETURN)
         session->flow = FLOW_ON;
     session->syntax = outer;
     syntax_unref(syntax);
+    value_unref(scope.unbound);
     scope_leave(session, &scope);
     session->calls--;
 }

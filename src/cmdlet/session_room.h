@@ -41,6 +41,7 @@ struct sink {
 struct scope {
     struct scope *parent;
     struct value *variables;
+    struct value *unbound; // a function's: a map of the parameters that the pipeline's objects may bring; or NULL
 };
 
 struct function {
@@ -116,8 +117,11 @@ struct sink eval_collector(struct value *array);
 struct value *eval_unwrap(struct value *array); // null, the one item, or the array; takes the array over
 // Runs a block in the scope that is current. `item`: $_, or NULL.
 void eval_block(struct session *session, const struct block *block, struct value *item, const struct sink *sink);
-// A block's begin, process and end: process once an object of `input`, or once if that is NULL.
-void eval_parts(struct session *session, const struct node *parts, struct value *input, const struct sink *sink);
+// A block's begin, process and end: process once an object of `input`, or once if that is NULL. `block` (may be NULL):
+// whose parameters take from each object what they were not given.
+void eval_parts(struct session *session, const struct node *parts, const struct node *block, struct value *input,
+                const struct sink *sink);
+void pipeline_take(struct session *session, const struct node *block, struct value *object);
 // Bounds depth and bytes of a new container; takes it over, gives it back, or NULL with an error.
 struct value *eval_bounded(struct session *session, const struct node *node, struct value *value);
 char *eval_text(struct session *session, struct value *value); // as "$value" reads

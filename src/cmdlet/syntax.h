@@ -75,6 +75,7 @@ struct node {
     enum operator op;
     bool sensitive; // -ceq: letter case counts
     bool prefix, append;
+    bool mandatory, piped, named; // NODE_PARAMETER: what [Parameter()] says of it
     u16 depth;      // how high the tree below it is
     u32 start, end; // bytes of the text
     const char *text;

@@ -25,7 +25,8 @@
 #include "service/vhd.h"
 #include "service/vm_room.h"
 
-enum { COMMAND_MS = 10000, PLUG_MS = 2000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, PRESS_MS = 2000, STOP_GRACE_MS = 60 * 1000 };
+enum { COMMAND_MS = 10000, PLUG_MS = 2000, SAVE_MS = 10 * 60 * 1000, END_MS = 10000, PRESS_MS = 2000,
+       STOP_GRACE_MS = 60 * 1000 };
 
 static int power_allowed(struct vm *vm, enum vm_action action, const char *verb, struct error *error)
 {

@@ -66,8 +66,8 @@ static int vhd_create_raw(const char *path, const struct vhd_new *new, struct er
     return result;
 }
 
-// What was written under a name of its own gets the one it is for, once it is safely on the disk: qemu-img does not wait
-// for that.
+// What was written under a name of its own gets the one it is for, once it is safely on the disk: qemu-img does not
+// wait for that.
 static int vhd_publish(const char *part, const char *path, struct error *error)
 {
     const int fd = open(part, O_RDONLY | O_CLOEXEC);
@@ -184,8 +184,8 @@ static int vhd_resize_copy(const char *path, const struct vhd_info *info, u64 si
         return error_set(error, "'%s': %s", path, strerror(errno));
     if (snprintf(part, sizeof part, "%s.part%s", path, strrchr(path, '.')) >= (int)sizeof part)
         return error_set(error, "'%s': the name is too long", path);
-    const char *const words[] = {"qemu-img", "convert", "-n", "--target-is-zero", "-f", driver, "-O", driver, "--", path,
-                                 part,       NULL};
+    const char *const words[] = {"qemu-img", "convert", "-n", "--target-is-zero", "-f", driver, "-O", driver, "--",
+                                 path,       part,      NULL};
     if (vhd_create(part, &new, error) < 0)
         return -1;
     int result = vhd_tool(words, error) < 0 ? error_prefix(error, "'%s'", path) : 0;

@@ -1,5 +1,5 @@
-// See vhd.h. Whether a VHD or VHDX file is fixed or dynamic is written in it and nowhere else: how much of it lies on the
-// host's disk says nothing, since a fixed file may have holes and a dynamic one may be full.
+// See vhd.h. Whether a VHD or VHDX file is fixed or dynamic is written in it and nowhere else: how much of it lies on
+// the host's disk says nothing, since a fixed file may have holes and a dynamic one may be full.
 #include <endian.h>
 #include <fcntl.h>
 #include <string.h>

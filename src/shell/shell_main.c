@@ -99,6 +99,8 @@ static int run(struct shell *shell, int count, char **words)
 {
     if (!count)
         return isatty(STDIN_FILENO) ? prompt_run(shell) : run_file(shell, "-", 0, NULL);
+    if (option_is(words[0], "-Command", "-c") && count == 2 && !strcmp(words[1], "-"))
+        return run_file(shell, "-", 0, NULL);
     if (option_is(words[0], "-Command", "-c"))
         return count > 1 ? run_text(shell, count - 1, words + 1) : usage("-Command wants a command behind it");
     if (option_is(words[0], "-File", "-f"))

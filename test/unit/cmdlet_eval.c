@@ -159,6 +159,13 @@ static void pipelines(void **state)
          "function f($a) { \"[$a]\" }; f; foreach ($i in 1) { $i }; $env:NONE; 1 | % { $_ }; "
          "(Get-VM lab1).ComPort1.Name; Set-StrictMode -Off; $y",
          "b\n[]\n1\n1\nlab1\n"},
+        // What [Parameter()] says of a function's parameters.
+        {"function F { param([Parameter(Mandatory, ValueFromPipeline = $true)][string]$n, $s) process { \"$n$s\" } }; "
+         "'x', 'y' | F -s 1; F z", "x1\ny1\nz\n"},
+        {"function G { param([Parameter(ValueFromPipelineByPropertyName)]$Name, "
+         "[Parameter(ValueFromPipeline=$false)]$q) process { \"$Name$q\" } }; Get-VMMemory lab* | G; Get-VMMemory lab1 | G -Name own", "lab1\nlab2\nown\n"},
+        {"function H { param([Parameter(ValueFromPipeline)]$v) $v }; 1..3 | H; @{b = 1}.GetEnumerator() | % { $_.Key }",
+         "3\nb\n"},
         {"Get-VMMemory lab1 | select Name, @{n = 'GiB'; e = { $_.MemoryStartup / 1GB }} | ConvertTo-Csv",
          "\"Name\",\"GiB\"\n\"lab1\",\"4\"\n"},
         {"1..10 | select -First 2; 1..10 | select -Last 2; 1..5 | select -Skip 3; 1, 1, 2 | select -Unique",
@@ -257,6 +264,8 @@ static void errors_have_places(void **state)
          "because it has not been set. [VariableIsUndefined] 1:50+5\n"},
         {"Set-StrictMode -Version 2.0; \"$((Get-VM lab1).Nope)\"", "-: The property 'Nope' cannot be found on this "
          "object. Verify that the property exists. [PropertyNotFoundStrict] 1:33+18\n"},
+        {"Set-StrictMode -Off; function F { param([Parameter(Mandatory=$true)]$n) 1 }; F", "-: Cannot process command "
+         "because of one or more missing mandatory parameters: n. [MissingMandatoryParameter] 1:1+1\n"},
         {"New-Object System.Net.WebClient", "New-Object: Cannot find type [System.Net.WebClient]: of .NET's there is "
          "none here. PSObject can be made. [TypeNotFound,Microsoft.PowerShell.Commands.NewObjectCommand] 1:1+31\n"},
         {"if (1 { 2 }", "-: Unexpected '{': ')' was expected. [MissingEndParenthesis] 1:7+1\n"},
