@@ -120,7 +120,11 @@ static void write_guard(FILE *file, const struct forwarding *forwarding)
     fprintf(file, "  }\n");
 }
 
-static char *forwarding_script(const struct forwarding *forwarding)
+// Whoever finds the kernel forward because another service let it, and ends last, has to put that back. It is told by a
+// chain in the other's table: tables are what services see of each other, and end with the host, as the switch does.
+static const char forwarding_mark[] = "forwarding_was_off";
+
+static char *forwarding_script(const struct forwarding *forwarding, bool mark)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -135,6 +139,8 @@ static char *forwarding_script(const struct forwarding *forwarding)
         write_mappings(file, forwarding, "own_ports", "output");
         write_sources(file, forwarding);
         write_passage(file, forwarding);
+        if (mark)
+            fprintf(file, "  chain %s { }\n", forwarding_mark);
         fprintf(file, "}\n");
     }
     return fclose(file) == 0 ? text : NULL;
@@ -162,20 +168,51 @@ static int text_write(const char *path, const char *text, struct error *error)
 
 static const char ip_forward[] = "/proc/sys/net/ipv4/ip_forward";
 
-// On, with a note of how it was; or back to what the note says.
-static int forwarding_turn(const char *directory, bool on, struct error *error)
+// Whether another service has NAT and found the switch off.
+static bool forwarding_is_shared(const char *table)
 {
-    char note[4096], now[16] = "", before[16] = "";
-    snprintf(note, sizeof note, "%s/ip_forward", directory);
-    const bool noted = text_read(note, before, sizeof before);
+    static const char *const words[] = {"nft", "list", "chains", "ip", NULL};
+    const struct tool tool = {.words = words, .package = "nftables"};
+    char *text = tool_run(&tool, NULL), *save = NULL, own[64];
+    bool other = false, shared = false;
+    snprintf(own, sizeof own, "table ip %s {", table);
+    for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+        if (!strncmp(line, "table ", 6))
+            other = !strncmp(line, "table ip nidus_", 15) && strcmp(line, own);
+        shared = shared || (other && strstr(line, forwarding_mark));
+    }
+    free(text);
+    return shared;
+}
+
+static void forwarding_note(const char *directory, char note[4096])
+{
+    snprintf(note, 4096, "%s/ip_forward", directory);
+}
+
+// Whether it was off before there was a NAT, as a note of ours says, or the switch itself, or another service.
+static bool forwarding_was_off(const struct forwarding *forwarding)
+{
+    char note[4096], now[16] = "";
+    forwarding_note(forwarding->directory, note);
+    return access(note, F_OK) == 0 || (text_read(ip_forward, now, sizeof now) && *now == '0') ||
+           forwarding_is_shared(forwarding->table);
+}
+
+// On, with a note if it was off; or off if the note says so and nobody else needs it.
+static int forwarding_turn(const struct forwarding *forwarding, bool on, bool was_off, struct error *error)
+{
+    char note[4096], now[16] = "";
+    forwarding_note(forwarding->directory, note);
     if (!text_read(ip_forward, now, sizeof now))
         return error_set(error, "'%s': %s", ip_forward, strerror(errno));
-    if (on && *now == '0')
-        return text_write(note, now, error) < 0 ? -1 : text_write(ip_forward, "1\n", error);
-    if (on || !noted)
+    if (on && was_off && text_write(note, "0\n", error) < 0)
+        return -1;
+    if (on)
+        return *now == '0' ? text_write(ip_forward, "1\n", error) : 0;
+    if (unlink(note) < 0 || forwarding_is_shared(forwarding->table))
         return 0;
-    unlink(note);
-    return *before == '0' ? text_write(ip_forward, "0\n", error) : 0;
+    return text_write(ip_forward, "0\n", error);
 }
 
 static void forwarding_let_loopback(const struct forwarding *forwarding)
@@ -207,7 +244,8 @@ bool forwarding_is_there(const char *directory)
 int forwarding_apply(const struct forwarding *forwarding, struct error *error)
 {
     char path[4096];
-    char *script = forwarding_script(forwarding);
+    const bool on = forwarding_translates(forwarding), was_off = on && forwarding_was_off(forwarding);
+    char *script = forwarding_script(forwarding, was_off);
     snprintf(path, sizeof path, "%s/nat.nft", forwarding->directory);
     int result = script ? text_write(path, script, error) : error_set(error, "out of memory");
     free(script);
@@ -218,7 +256,7 @@ int forwarding_apply(const struct forwarding *forwarding, struct error *error)
     if (!forwarding->network_count)
         unlink(path);
     forwarding_let_loopback(forwarding);
-    return forwarding_turn(forwarding->directory, forwarding_translates(forwarding), error);
+    return forwarding_turn(forwarding, on, was_off, error);
 }
 
 // --- Sessions --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // The kernel's part of the network: forwarding between the host's adapters on switches and the outside, with the
 // addresses translated (nftables). One table of ours holds all of it and is replaced as a whole; nothing else on the host
 // is touched but the switch that lets the kernel forward at all (ip_forward), whose former position is noted beside the
-// table, and put back with its end.
+// table, and put back with its end, or that of another service's which needs it still.
 #pragma once
 
 #include "base/error.h"

@@ -344,13 +344,23 @@ static void plan_fill(struct service *service, const struct network_switch *netw
     }
 }
 
+// Before the host has an interface on it, its network is still to be chosen: since it was, somebody else may have come
+// to be in it, and be that another service's Default Switch.
+static int default_settle(struct service *service, struct error *error)
+{
+    char name[CONTROL_INTERFACE + 1];
+    uplink_interface(service, UPLINK_DEFAULT_SWITCH, name);
+    return if_nametoindex(name) || !uplink_is_kernel(service) ? 0 : uplink_default_switch(service, error);
+}
+
 int uplink_plan(struct service *service, const struct network_switch *network, struct uplink_plan *plan,
                 struct error *error)
 {
     struct control_uplink config = {.kind = CONTROL_UPLINK_NONE};
     struct records records;
     *plan = (struct uplink_plan){0};
-    if (records_read(service, &records, error) < 0)
+    if ((uplink_is_default(network) && default_settle(service, error) < 0) ||
+        records_read(service, &records, error) < 0)
         return -1;
     plan_fill(service, network, &records, &config);
     plan->config = control_uplink_write(&config);
