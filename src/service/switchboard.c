@@ -632,7 +632,11 @@ static bool mend_once(struct switchboard *board, bool *good)
 {
     pthread_mutex_lock(&board->lock);
     const bool closed = board->closed;
-    *good = closed || (uplinks_update(board) & vms_update(board)) != 0;
+    *good = true;
+    if (!closed) {
+        const bool uplinks = uplinks_update(board), vms = vms_update(board);
+        *good = uplinks && vms;
+    }
     pthread_mutex_unlock(&board->lock);
     return !closed;
 }
