@@ -14,6 +14,13 @@
 
 #define COMPARISON(option, says) {.name = option, .type = PARAMETER_SWITCH, .sets = PARAMETER_SET_2, .help = says}
 
+#define CSV_DELIMITER \
+    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2, \
+     .help = "What stands between cells: a comma without it."}
+#define CSV_HEADER \
+    {.name = "Header", .type = PARAMETER_STRING, .flags = PARAMETER_LIST, \
+     .help = "The columns' names; the first line has them without it."}
+
 static const struct parameter where_parameters[] = {
     {.name = "FilterScript", .type = PARAMETER_BLOCK, .flags = PARAMETER_MANDATORY, .sets = PARAMETER_SET_1,
      .position = 1,
@@ -109,8 +116,7 @@ static const struct parameter from_json_parameters[] = {
 static const struct parameter csv_parameters[] = {
     {.name = "InputObject", .type = PARAMETER_ANY, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED, .position = 1,
      .help = "The objects; usually piped in."},
-    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
-     .help = "What stands between cells: a comma without it."},
+    CSV_DELIMITER,
     {.name = "NoTypeInformation", .aliases = "NTI", .type = PARAMETER_SWITCH,
      .help = "Leaves out the type. It always is; scripts may say so."},
     {0},
@@ -119,18 +125,15 @@ static const struct parameter csv_parameters[] = {
 static const struct parameter from_csv_parameters[] = {
     {.name = "InputObject", .type = PARAMETER_ANY, .flags = PARAMETER_MANDATORY | PARAMETER_PIPED, .position = 1,
      .help = "The lines."},
-    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
-     .help = "What stands between cells: a comma without it."},
-    {.name = "Header", .type = PARAMETER_STRING, .flags = PARAMETER_LIST,
-     .help = "The columns' names; the first line has them without it."},
+    CSV_DELIMITER,
+    CSV_HEADER,
     {0},
 };
 
 static const struct parameter export_csv_parameters[] = {
     {.name = "Path", .aliases = "FilePath LiteralPath", .type = PARAMETER_PATH, .flags = PARAMETER_MANDATORY,
      .position = 1, .help = "The file."},
-    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
-     .help = "What stands between cells: a comma without it."},
+    CSV_DELIMITER,
     {.name = "Append", .type = PARAMETER_SWITCH, .help = "Adds lines to what is in it."},
     {.name = "NoTypeInformation", .aliases = "NTI", .type = PARAMETER_SWITCH,
      .help = "Leaves out the type. It always is; scripts may say so."},
@@ -143,10 +146,8 @@ static const struct parameter export_csv_parameters[] = {
 static const struct parameter import_csv_parameters[] = {
     {.name = "Path", .aliases = "LiteralPath", .type = PARAMETER_PATH,
      .flags = PARAMETER_MANDATORY | PARAMETER_LIST | PARAMETER_PIPED, .position = 1, .help = "The files."},
-    {.name = "Delimiter", .type = PARAMETER_STRING, .position = 2,
-     .help = "What stands between cells: a comma without it."},
-    {.name = "Header", .type = PARAMETER_STRING, .flags = PARAMETER_LIST,
-     .help = "The columns' names; the first line has them without it."},
+    CSV_DELIMITER,
+    CSV_HEADER,
     {.name = "Encoding", .type = PARAMETER_STRING, .help = "Is understood for scripts' sake: text is UTF-8."},
     {0},
 };
