@@ -51,6 +51,10 @@ struct pci_function {
     unsigned msix_vectors; // 0: none
     u8 msix_bar;           // index of a MEMORY BAR slot left PCI_BAR_NONE above: pci.c builds it (table, then PBA)
 
+    // Optional. The eventfd that a write to this place of an `unlocked` BAR rings, if that is all it does, or -1: so
+    // that the engine can ring it. Called with the map lock held; it stays open until the function is detached.
+    int (*doorbell)(void *context, unsigned bar, u64 offset);
+
     // Optional. For registers in configuration space that act (a capability's window into a BAR): `config_read` may
     // refresh pci_config bytes before they are read, `config_written` sees what was just written. Offsets are absolute.
     void (*config_read)(void *context, unsigned offset, unsigned bytes);

@@ -303,7 +303,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
     board->config.clock = NULL; // the caller's may be gone after this
     pthread_mutex_init(&board->chip_lock, NULL);
     pthread_mutex_init(&board->irq_lock, NULL);
-    board_bus_init(&board->bus);
+    board_bus_init(&board->bus, config->engine, config->vm);
     board_wire_up(board);
     board->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (board->timer_fd < 0)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-void board_bus_init(struct board_bus *bus)
+void board_bus_init(struct board_bus *bus, const struct engine *engine, struct engine_vm *vm)
 {
     // A guest that rings doorbells without pause must not keep another vCPU from moving a BAR.
     pthread_rwlockattr_t attributes;
@@ -14,6 +14,7 @@ void board_bus_init(struct board_bus *bus)
     atomic_init(&bus->removals, 0);
     bus->ports.count = 0;
     bus->memory.count = 0;
+    board_doorbell_init(&bus->doorbells, engine, vm);
 }
 
 void board_bus_destroy(struct board_bus *bus) { pthread_rwlock_destroy(&bus->lock); }
@@ -86,6 +87,7 @@ void board_bus_update_function(struct board_bus *bus, struct pci_function *funct
     pthread_rwlock_wrlock(&bus->lock);
     board_map_remove(&bus->ports, function);
     board_map_remove(&bus->memory, function);
+    board_doorbell_take_back(&bus->doorbells, function);
     for (unsigned i = 0; i < PCI_BARS; i++) {
         const struct pci_bar *bar = &function->bars[i];
         struct board_range range = {
@@ -110,6 +112,7 @@ void board_bus_remove_function(struct board_bus *bus, const struct pci_function 
     pthread_rwlock_wrlock(&bus->lock);
     board_map_remove(&bus->ports, function);
     board_map_remove(&bus->memory, function);
+    board_doorbell_take_back(&bus->doorbells, function);
     atomic_fetch_add(&bus->removals, 1);
     pthread_rwlock_unlock(&bus->lock);
 }
@@ -209,15 +212,38 @@ u64 board_bus_read(struct board_bus *bus, enum device_space space, u64 address, 
     return bytes < 8 ? value & (((u64)1 << bytes * 8) - 1) : value;
 }
 
+// What a range without a lock was just rung with.
+static int board_range_doorbell(const struct board_range *range, u64 offset)
+{
+    const struct pci_function *function = range->lock ? NULL : range->function;
+    return function && function->doorbell ? function->doorbell(function->context, range->bar, offset) : -1;
+}
+
+// Between the write and here the BAR may have moved: looked up again.
+static void board_bus_hand_over(struct board_bus *bus, u64 address)
+{
+    pthread_rwlock_wrlock(&bus->lock);
+    const unsigned at = board_map_search(&bus->memory, address);
+    const struct board_range *range = at < bus->memory.count ? &bus->memory.ranges[at] : NULL;
+    const int fd = range && range->base <= address ? board_range_doorbell(range, address - range->base) : -1;
+    if (fd >= 0)
+        board_doorbell_hand_over(&bus->doorbells, range->function, address, fd);
+    pthread_rwlock_unlock(&bus->lock);
+}
+
 void board_bus_write(struct board_bus *bus, enum device_space space, u64 address, unsigned bytes, u64 value)
 {
     struct board_range range;
+    bool doorbell;
     switch (board_bus_enter(bus, space, address, bytes, &range)) {
     case BOARD_MISS:
         break;
     case BOARD_HIT:
         board_range_write(&range, address - range.base, bytes, value);
+        doorbell = space == DEVICE_MEMORY && !range.lock && bus->doorbells.engine;
         board_bus_leave(bus, &range);
+        if (doorbell)
+            board_bus_hand_over(bus, address);
         break;
     case BOARD_ACROSS:
         for (unsigned i = 0; bytes > 1 && i < bytes; i++)

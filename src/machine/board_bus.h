@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "device/pci.h"
+#include "machine/board_doorbell.h"
 
 enum { BOARD_BUS_RANGES = 256 };
 
@@ -30,10 +31,11 @@ struct board_map {
 struct board_bus {
     pthread_rwlock_t lock;
     struct board_map ports, memory;
+    struct board_doorbells doorbells;
     atomic_uint removals; // functions that were taken out
 };
 
-void board_bus_init(struct board_bus *bus);
+void board_bus_init(struct board_bus *bus, const struct engine *engine, struct engine_vm *vm);
 void board_bus_destroy(struct board_bus *bus);
 
 // All ranges of a chip; false if one of them does not fit in. `lock` is for all of them.

@@ -251,6 +251,14 @@ static void virtio_pci_doorbell_write(void *context, u64 offset, unsigned bytes,
         virtio_notify(pci->virtio);
 }
 
+static int virtio_pci_doorbell(void *context, unsigned bar, u64 offset)
+{
+    struct virtio_pci *pci = context;
+    const bool queue = offset < (u64)VIRTIO_PCI_DOORBELL_STRIDE * pci->virtio->type->queues &&
+                       offset % VIRTIO_PCI_DOORBELL_STRIDE == 0;
+    return bar == VIRTIO_PCI_BAR_DOORBELLS && queue ? pci->virtio->doorbell : -1;
+}
+
 // 4.1.4.9: configuration space as a way to the BARs, for software that cannot map them. What it asks for is in the
 // capability itself; false if that is not an access we can make.
 static bool virtio_pci_window(struct virtio_pci *pci, struct virtio_pci_capability *window)
@@ -354,6 +362,7 @@ int virtio_pci_init(struct virtio_pci *pci, struct virtio *virtio, struct error 
                                            .write = virtio_pci_doorbell_write},
         .msix_vectors = virtio->type->queues + 1u, // one each, and one for changes of the configuration
         .msix_bar = VIRTIO_PCI_BAR_MSIX,
+        .doorbell = virtio_pci_doorbell,
         .config_read = virtio_pci_window_read,
         .config_written = virtio_pci_window_written,
         .reset = virtio_pci_reset,

@@ -8,15 +8,36 @@
 
 #include "machine/board.h"
 
+enum { FAKE_DOORBELL = 77 }; // a descriptor that nobody uses
+
 struct engine_vm {
     struct kvm_msi msi;
     unsigned messages, routings;
+    bool rings; // it can ring doorbells; it does at these places
+    u64 rung[2];
+    unsigned rung_count;
     u32 route_data[BOARD_IOAPIC_PINS];
 };
 
 struct engine_vcpu {
     int injected;
 };
+
+static int fake_ring(struct engine_vm *vm, const struct kvm_ioeventfd *ring)
+{
+    unsigned at = 0;
+    assert_true(vm->rings && ring->len == 0 && ring->fd == FAKE_DOORBELL);
+    while (at < vm->rung_count && vm->rung[at] != ring->addr)
+        at++;
+    if (ring->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) {
+        assert_true(at < vm->rung_count); // KVM: ENOENT
+        vm->rung[at] = vm->rung[--vm->rung_count];
+    } else {
+        assert_true(at == vm->rung_count && at < ARRAY_SIZE(vm->rung)); // KVM: EEXIST
+        vm->rung[vm->rung_count++] = ring->addr;
+    }
+    return 0;
+}
 
 static int fake_vm_ioctl(struct engine_vm *vm, unsigned long request, void *argument)
 {
@@ -28,8 +49,10 @@ static int fake_vm_ioctl(struct engine_vm *vm, unsigned long request, void *argu
         vm->routings++;
         for (unsigned i = 0; i < routing->nr && i < BOARD_IOAPIC_PINS; i++)
             vm->route_data[i] = routing->entries[i].u.msi.data;
+    } else if (request == KVM_IOEVENTFD) {
+        return fake_ring(vm, argument);
     }
-    return 0;
+    return request == KVM_CHECK_EXTENSION && vm->rings;
 }
 
 static int fake_vcpu_ioctl(struct engine_vcpu *vcpu, unsigned long request, void *argument)
@@ -82,10 +105,11 @@ static void bar_write(void *context, u64 offset, unsigned bytes, u64 value)
     __atomic_fetch_add(&((struct fixture *)context)->doorbells, 1, __ATOMIC_RELAXED);
 }
 
-static void start(struct fixture *f, u64 memory, unsigned cpus, bool debug)
+static void start_with(struct fixture *f, u64 memory, unsigned cpus, bool debug, bool rings)
 {
     struct error error;
     memset(f, 0, sizeof *f);
+    f->vm.rings = rings;
     const struct clock clock = {fixture_now, f};
     const struct board_config config = {
         .engine = &fake_engine,
@@ -115,6 +139,11 @@ static void start(struct fixture *f, u64 memory, unsigned cpus, bool debug)
     assert_int_equal(board_attach(f->board, &f->function, &error), 0);
     assert_int_equal(board_finish(f->board, &error), 0);
     assert_int_equal(board_attach(f->board, &f->function, &error), -1);
+}
+
+static void start(struct fixture *f, u64 memory, unsigned cpus, bool debug)
+{
+    start_with(f, memory, cpus, debug, false);
 }
 
 static void stop(struct fixture *f)
@@ -301,6 +330,49 @@ static void test_pci(void **state)
     stop(&f);
 }
 
+static int bar_doorbell(void *context, unsigned bar, u64 offset)
+{
+    (void)context;
+    return bar == 0 && offset < 8 && offset % 4 == 0 ? FAKE_DOORBELL : -1;
+}
+
+static bool is_rung(const struct fixture *f, u64 address)
+{
+    for (unsigned i = 0; i < f->vm.rung_count; i++)
+        if (f->vm.rung[i] == address)
+            return true;
+    return false;
+}
+
+// Doorbells become the engine's with the first ring, and are taken back before their place is another's.
+static void test_doorbells(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error error;
+    start_with(&f, MIB(16), 1, false, true);
+    f.function.doorbell = bar_doorbell;
+    u64 bar = config_read(&f, 1, 0x10) & ~15u;
+    assert_int_equal(f.vm.rung_count, 0);
+    board_read(f.board, DEVICE_MEMORY, bar, 2);
+    board_write(f.board, DEVICE_MEMORY, bar + 8, 2, 0); // none
+    board_write(f.board, DEVICE_MEMORY, bar + 2, 2, 0);
+    assert_int_equal(f.vm.rung_count, 0);
+    board_write(f.board, DEVICE_MEMORY, bar + 4, 2, 0);
+    board_write(f.board, DEVICE_MEMORY, bar + 4, 2, 0);
+    assert_true(f.vm.rung_count == 1 && is_rung(&f, bar + 4));
+    assert_int_equal(f.doorbells, 4);
+    board_write(f.board, DEVICE_MEMORY, bar, 2, 0);
+    assert_true(f.vm.rung_count == 2 && is_rung(&f, bar));
+    config_write(&f, 1, 0x10, 0xD0000000);
+    assert_int_equal(f.vm.rung_count, 0);
+    board_write(f.board, DEVICE_MEMORY, 0xD0000004, 2, 0);
+    assert_true(f.vm.rung_count == 1 && is_rung(&f, 0xD0000004));
+    assert_int_equal(board_reset(f.board, &error), 0);
+    assert_int_equal(f.vm.rung_count, 0);
+    stop(&f);
+}
+
 static void test_across_ranges(void **state)
 {
     (void)state;
@@ -476,7 +548,7 @@ static void test_card_comes_and_goes(void **state)
     (void)state;
     struct fixture f;
     struct error error;
-    start(&f, MIB(16), 1, false);
+    start_with(&f, MIB(16), 1, false, true);
     f.card = (struct pci_function){
         .name = "card",
         .context = &f,
@@ -484,6 +556,7 @@ static void test_card_comes_and_goes(void **state)
         .device = 0x1041,
         .intx = true,
         .bars = {[0] = {PCI_BAR_MEMORY64, 0x1000, true, bar_read, bar_write}},
+        .doorbell = bar_doorbell,
     };
     assert_int_equal(pci_init(&f.card, &error), 0);
     out(&f, 0x60E, 2, 2);
@@ -497,12 +570,15 @@ static void test_card_comes_and_goes(void **state)
     config_write(&f, 29, 0x10, 0xD0000000);
     config_write(&f, 29, 0x04, 3);
     assert_int_equal(board_read(f.board, DEVICE_MEMORY, 0xD0000008, 4), 0x1008);
+    board_write(f.board, DEVICE_MEMORY, 0xD0000000, 2, 0);
+    assert_int_equal(f.vm.rung_count, 1);
     pci_intx_set(&f.card, true);
     board_unplug(f.board, 5, true);
     assert_int_equal(in(&f, 0x624, 4), 1 << 29);
     assert_int_equal(f.unplugged, 0);
     out(&f, 0x628, 4, 1 << 29);
     assert_true(f.unplugged == 1 && f.place == 5 && f.let_go);
+    assert_int_equal(f.vm.rung_count, 0);
     assert_true(config_read(&f, 29, 0) == UINT32_MAX);
     assert_true(board_read(f.board, DEVICE_MEMORY, 0xD0000008, 4) == UINT32_MAX);
     pci_intx_set(&f.card, false); // goes through the board still
@@ -545,7 +621,7 @@ int main(void)
         cmocka_unit_test(test_events),        cmocka_unit_test(test_timer_interrupt),
         cmocka_unit_test(test_pci),           cmocka_unit_test(test_across_ranges),
         cmocka_unit_test(test_acpi),          cmocka_unit_test(test_map),
-        cmocka_unit_test(test_card_comes_and_goes),
+        cmocka_unit_test(test_card_comes_and_goes), cmocka_unit_test(test_doorbells),
         cmocka_unit_test(test_storm),         cmocka_unit_test(test_storm_from_two_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
