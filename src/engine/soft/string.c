@@ -200,8 +200,9 @@ static u64 host_scas(const struct string *string, u64 value, const u8 *right, u6
 static u64 string_plain(const struct cpu *cpu, const struct insn *insn)
 {
     bool bare = insn->length == 2 || (insn->length == 3 && (insn->bytes[1] & 0xf0) == 0x40);
+    const bool aligned = cpu->rflags & FLAG_AC && cpu->cpl == 3; // else AC is SMAP's
     if (!insn->code64 || insn->bytes[0] != 0xf3 || !bare || insn->address_size != 8 ||
-        cpu->rflags & (FLAG_DF | FLAG_TF | FLAG_AC))
+        cpu->rflags & (FLAG_DF | FLAG_TF) || aligned)
         return 0;
     u64 count = cpu->gpr[RCX], size = insn->bytes[insn->length - 1] & 1 ? insn->operand_size : 1;
     return count <= PAGE_BYTES ? count * size : 0;

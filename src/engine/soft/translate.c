@@ -422,7 +422,8 @@ static void emit_insn(struct translation *t, struct decoded *d)
         flow_inline(t, d) ? stack_emit(t, d) : flow_system(t, d);
         break;
     case OPCODE_SYSTEM:
-        flow_system(t, d);
+        if (!repeat_emit(t, d))
+            flow_system(t, d);
         break;
     default:
         flow_leave(t, d, EXIT_RAISE,
@@ -455,6 +456,7 @@ static void emit_cold(struct translation *t)
     t->e.full |= full;
     t->block->cold = emit_address(&t->e);
     probe_slow_paths(t);
+    repeat_slow_calls(t);
     flow_exits(t);
     t->block->cold_bytes = (u32)(emit_address(&t->e) - t->block->cold);
 }
@@ -526,7 +528,7 @@ struct block *translate_block(struct code_cache *code, mode_word mode, u64 linea
     t->block = block;
     t->mode = mode;
     t->page = linear & -(u64)PAGE_BYTES;
-    t->count = t->slow_count = t->exit_count = t->site_count = 0;
+    t->count = t->slow_count = t->call_count = t->exit_count = t->site_count = 0;
     t->ended = t->polled = false;
     t->cached = t->dirty = t->uncached = t->r14_slot = 0;
     t->displacement = 0;

@@ -1,5 +1,6 @@
 // What the files that translate share: the block being made, and the emitters by room: probe.c (memory operands),
-// copy.c (re-encoding), flow.c (branches and stack). translate.c decodes, works out which flags live, and calls them.
+// copy.c (re-encoding), flow.c (branches and stack), repeat.c (REP MOVS and STOS). translate.c decodes, works out which
+// flags live, and calls them.
 #pragma once
 
 #include <Zydis/Zydis.h>
@@ -9,7 +10,7 @@
 
 // A block is decoded up to TRANSLATE_LENGTH instructions; the rest is for the rounds of a loop (loop.c).
 enum { TRANSLATE_LENGTH = 64, TRANSLATE_INSNS = 448, TRANSLATE_EXITS = 64, TRANSLATE_SPANS = 32,
-       TRANSLATE_SPAN_SLOTS = CPU_SPANS, TRANSLATE_SLOW = 128, TRANSLATE_SITES = 1200 };
+       TRANSLATE_SPAN_SLOTS = CPU_SPANS, TRANSLATE_SLOW = 128, TRANSLATE_CALLS = 32, TRANSLATE_SITES = 1200 };
 
 // Where the guest's arithmetic flags are at this point of the block.
 enum flags_place { FLAGS_LIVE = 1, FLAGS_MEMORY = 2, FLAGS_BOTH = 3 };
@@ -55,6 +56,14 @@ struct slow_path {
     void (*operation)(struct translation *, struct decoded *); // writes: the access itself, host address in R14
 };
 
+// An instruction that is left to C when it is not of the kind that generated code does, likewise (repeat.c).
+struct slow_call {
+    u8 *from[5];
+    unsigned count;
+    const u8 *resume;
+    struct decoded *decoded;
+};
+
 struct translation {
     struct emit e;          // where it is being made: first what is run, then what is rarely run
     u8 *hot;                // where the first ended
@@ -67,6 +76,8 @@ struct translation {
     enum flags_place flags;
     struct slow_path slow[TRANSLATE_SLOW];
     unsigned slow_count;
+    struct slow_call call[TRANSLATE_CALLS];
+    unsigned call_count;
     struct block_exit exit[TRANSLATE_EXITS];
     u8 exit_dirty[TRANSLATE_EXITS]; // `dirty` when it is taken: to be stored on its way
     unsigned exit_count;
@@ -127,6 +138,10 @@ bool span_emit(struct translation *t, struct decoded *d);  // true: the host add
 // loop.c
 bool loop_closes(const struct translation *t, const struct decoded *d); // it branches to where the block began
 void loop_unroll(struct translation *t); // what is decoded ends with such a branch: more rounds behind it
+
+// repeat.c
+bool repeat_emit(struct translation *t, struct decoded *d); // false: nothing emitted, it is C's
+void repeat_slow_calls(struct translation *t);              // the block is made otherwise
 
 // copy.c
 bool copy_emit(struct translation *t, struct decoded *d);
