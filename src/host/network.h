@@ -28,8 +28,8 @@ struct network_port_type {
                  unsigned count);
     // The adapter has room again, after it refused a frame. NULL for a port that never keeps one.
     void (*room)(struct network_port *port);
-    // Around each sleep of the thread. While the adapter has no room a port leaves unread what it would have to drop:
-    // the flow control of the protocols does the rest.
+    // Around each sleep of the thread; in either the port may give frames. While the adapter has no room a port leaves
+    // unread what it would have to drop: the flow control of the protocols does the rest.
     void (*prepare)(struct network_port *port, struct pollset *set);
     void (*dispatch)(struct network_port *port, const struct pollset *set);
     void (*close)(struct network_port *port);

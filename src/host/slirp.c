@@ -11,9 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/coalesce.h"
+
 // No wire is under this network, so packets may be large: a transfer then costs a guest (whose every instruction may be
 // translated) a tenth of the packets. But libslirp knows no window scaling, and a window of 64 KiB must hold several
 // packets: with 65520 bytes each transfers were seen to stand still for a delayed acknowledgement per packet.
+//
+// In the other direction nothing has to be cut at all: libslirp knows no MTU of what it gets, and takes a guest's large
+// segment for the packet that it looks like. What it makes itself in one go is put together for the guest (coalesce.h).
 enum { SLIRP_TIMERS = 8, SLIRP_MTU = 16384 };
 
 // On a switch there are others than us, and all keep to Ethernet's size.
@@ -33,6 +38,7 @@ struct slirp_timer {
 };
 
 struct slirp_frame {
+    struct network_header header;
     u8 *bytes;
     size_t count;
 };
@@ -49,6 +55,7 @@ struct slirp_port {
     bool waiting;         // its sockets are in the set the thread sleeps on
     u8 frame[FRAME_MOST]; // to libslirp, in one piece
     u8 out[FRAME_MOST];   // from libslirp, to have its address changed
+    struct coalesce held; // from libslirp, until it is done
     struct slirp_timer timers[SLIRP_TIMERS]; // libslirp has one, for router advertisements
     struct pollset *filling;                 // while libslirp lists its sockets
     const struct pollset *answering;         // while it asks what happened to them
@@ -62,12 +69,11 @@ static s64 slirp_now_ns(void *context)
     return (s64)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-// False: no room for it. libslirp made the checksums.
-static bool slirp_deliver(struct slirp_port *slirp, const void *frame, size_t bytes)
+// False: no room for it.
+static bool slirp_deliver(struct slirp_port *slirp, const struct slirp_frame *frame)
 {
-    const struct network_header header = {.flags = NETWORK_DATA_VALID};
-    const struct iovec part = {.iov_base = (void *)frame, .iov_len = bytes};
-    return network_receive(&slirp->port, &header, &part, 1) != OFFLOAD_REFUSED;
+    const struct iovec part = {.iov_base = frame->bytes, .iov_len = frame->count};
+    return network_receive(&slirp->port, &frame->header, &part, 1) != OFFLOAD_REFUSED;
 }
 
 // libslirp makes its router's address up; on a switch it is the one that the host's adapter there has.
@@ -81,22 +87,43 @@ static void slirp_put_address(const struct slirp_port *slirp, u8 *frame, size_t 
         memcpy(frame + SLIRP_ARP_SENDER, slirp->config.mac, FRAME_MAC);
 }
 
-static ssize_t slirp_to_guest(const void *frame, size_t bytes, void *context)
+static void slirp_emit(struct slirp_port *slirp, struct slirp_frame frame)
+{
+    if (!slirp->backlog_count && slirp_deliver(slirp, &frame))
+        return;
+    u8 *copy = slirp->backlog_count < SLIRP_BACKLOG ? malloc(frame.count) : NULL;
+    if (!copy)
+        return;
+    frame.bytes = memcpy(copy, frame.bytes, frame.count);
+    slirp->backlog[(slirp->backlog_first + slirp->backlog_count++) % SLIRP_BACKLOG] = frame;
+}
+
+static void slirp_flush(struct slirp_port *slirp)
+{
+    struct slirp_frame frame = {.bytes = slirp->held.bytes};
+    frame.count = coalesce_take(&slirp->held, &frame.header);
+    if (!frame.count)
+        return;
+    if (slirp->on_switch)
+        slirp_put_address(slirp, frame.bytes, frame.count);
+    slirp_emit(slirp, frame);
+}
+
+// libslirp made the checksums.
+static ssize_t slirp_to_guest(const void *bytes, size_t count, void *context)
 {
     struct slirp_port *slirp = context;
-    if (slirp->on_switch && bytes <= sizeof slirp->out) {
-        frame = memcpy(slirp->out, frame, bytes);
-        slirp_put_address(slirp, slirp->out, bytes);
-    }
-    if (!slirp->backlog_count && slirp_deliver(slirp, frame, bytes))
-        return (ssize_t)bytes;
-    u8 *copy = slirp->backlog_count < SLIRP_BACKLOG ? malloc(bytes) : NULL;
-    if (!copy)
-        return (ssize_t)bytes;
-    memcpy(copy, frame, bytes);
-    unsigned last = (slirp->backlog_first + slirp->backlog_count++) % SLIRP_BACKLOG;
-    slirp->backlog[last] = (struct slirp_frame){.bytes = copy, .count = bytes};
-    return (ssize_t)bytes;
+    if (coalesce_add(&slirp->held, bytes, count))
+        return (ssize_t)count;
+    slirp_flush(slirp);
+    if (count > sizeof slirp->out || coalesce_add(&slirp->held, bytes, count))
+        return (ssize_t)count;
+    const struct slirp_frame frame = {.header.flags = NETWORK_DATA_VALID, .bytes = slirp->out, .count = count};
+    memcpy(slirp->out, bytes, count);
+    if (slirp->on_switch)
+        slirp_put_address(slirp, slirp->out, count);
+    slirp_emit(slirp, frame);
+    return (ssize_t)count;
 }
 
 static void slirp_drop_first(struct slirp_port *slirp)
@@ -110,8 +137,7 @@ static void slirp_room(struct network_port *port)
 {
     struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
     while (slirp->backlog_count) {
-        const struct slirp_frame *frame = &slirp->backlog[slirp->backlog_first];
-        if (!slirp_deliver(slirp, frame->bytes, frame->count))
+        if (!slirp_deliver(slirp, &slirp->backlog[slirp->backlog_first]))
             return;
         slirp_drop_first(slirp);
     }
@@ -241,6 +267,7 @@ static void slirp_prepare(struct network_port *port, struct pollset *set)
 {
     struct slirp_port *slirp = CONTAINER_OF(port, struct slirp_port, port);
     u32 timeout = UINT32_MAX;
+    slirp_flush(slirp);
     slirp->waiting = !slirp->backlog_count;
     if (!slirp->waiting)
         return;
@@ -248,6 +275,7 @@ static void slirp_prepare(struct network_port *port, struct pollset *set)
     slirp->sockets = 0;
     slirp_pollfds_fill(slirp->slirp, &timeout, slirp_add_poll, slirp);
     slirp->filling = NULL;
+    slirp_flush(slirp);
     if (timeout != UINT32_MAX)
         pollset_within(set, timeout);
     s64 now = slirp_now_ns(NULL) / 1000000;
@@ -272,6 +300,7 @@ static void slirp_dispatch(struct network_port *port, const struct pollset *set)
         timer->deadline_ms = 0; // it may arm itself again
         timer->expire(timer->context);
     }
+    slirp_flush(slirp);
 }
 
 static void slirp_close(struct network_port *port)
@@ -352,6 +381,7 @@ struct network_port *slirp_open(const struct slirp_config *ours, struct error *e
     }
     slirp->port.type = &slirp_type;
     slirp->port.mtu = (u16)config.if_mtu;
+    slirp->port.offloads = OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_ECN;
     slirp->port.up = true;
     slirp->slirp = slirp_new(&config, &slirp_callbacks, slirp);
     if (!slirp->slirp) {

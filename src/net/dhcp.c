@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/sum.h"
+#include "net/word.h"
+
 enum {
     IP_BYTES = 20,
     UDP_BYTES = 8,
@@ -70,23 +73,6 @@ struct request {
     u32 client, wanted, server; // 0: not said
     bool broadcast;
 };
-
-static u32 read32(const u8 *at)
-{
-    return (u32)at[0] << 24 | (u32)at[1] << 16 | (u32)at[2] << 8 | at[3];
-}
-
-static void write16(u8 *at, u32 value)
-{
-    at[0] = (u8)(value >> 8);
-    at[1] = (u8)value;
-}
-
-static void write32(u8 *at, u32 value)
-{
-    write16(at, value >> 16);
-    write16(at + 2, value);
-}
 
 struct dhcp *dhcp_create(const struct dhcp_config *config)
 {
@@ -246,15 +232,6 @@ static u8 *put_options(u8 *at, const struct dhcp *dhcp, u8 type, bool leased)
     return at;
 }
 
-static u16 ip_checksum(const u8 *header)
-{
-    u32 sum = 0;
-    for (unsigned i = 0; i < IP_BYTES; i += 2)
-        sum += (u32)(header[i] << 8 | header[i + 1]);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (u16)~(sum + (sum >> 16));
-}
-
 // UDP without a checksum, as RFC 768 allows.
 static void put_headers(const struct dhcp *dhcp, u8 *reply, const u8 *mac, u32 to, size_t message)
 {
@@ -268,7 +245,7 @@ static void put_headers(const struct dhcp *dhcp, u8 *reply, const u8 *mac, u32 t
     ip[9] = PROTOCOL_UDP;
     write32(ip + 12, dhcp->config.router);
     write32(ip + 16, to);
-    write16(ip + 10, ip_checksum(ip));
+    write16(ip + 10, sum_ipv4(ip, IP_BYTES));
     write16(udp, PORT_SERVER);
     write16(udp + 2, PORT_CLIENT);
     write16(udp + 4, (u32)(UDP_BYTES + message));

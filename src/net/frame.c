@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "net/word.h"
+
 enum {
     TYPE_IPV4 = 0x0800,
     TYPE_ARP = 0x0806,
@@ -26,11 +28,6 @@ enum {
     ICMPV6_REDIRECT = 137,
     ICMP_NONE = 255,
 };
-
-static u16 read16(const u8 *bytes)
-{
-    return (u16)(bytes[0] << 8 | bytes[1]);
-}
 
 static void frame_transport(struct frame *frame, const u8 *at, size_t left)
 {

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "net/frame.h"
+#include "net/sum.h"
+#include "net/word.h"
 
 enum {
     HEAD = 256, // the most headers: Ethernet, two tags, IP, TCP with options, and some of IPv6's extensions
@@ -22,6 +24,7 @@ enum {
     TCP_PUSH = 0x08,
     TCP_CWR = 0x80,
     TCP_FLAGS = 13, // their offset
+    IP_MOST = 65535, // bytes of a packet, by its length field
 };
 
 struct offload {
@@ -38,69 +41,6 @@ struct offload {
     unsigned ip, tcp, payload; // offsets
     bool ipv6;
 };
-
-// One's complement, big-endian as if the sum had begun at an even byte (RFC 1071).
-struct sum {
-    u64 total;
-    bool odd;
-};
-
-static u16 read16(const u8 *at)
-{
-    return (u16)(at[0] << 8 | at[1]);
-}
-
-static void write16(u8 *at, u16 value)
-{
-    at[0] = (u8)(value >> 8);
-    at[1] = (u8)value;
-}
-
-static u32 read32(const u8 *at)
-{
-    return (u32)read16(at) << 16 | read16(at + 2);
-}
-
-static void write32(u8 *at, u32 value)
-{
-    write16(at, (u16)(value >> 16));
-    write16(at + 2, (u16)value);
-}
-
-static u16 sum_fold(u64 total)
-{
-    while (total >> 16)
-        total = (total & 0xFFFF) + (total >> 16);
-    return (u16)total;
-}
-
-// Eight bytes at a time: a one's complement sum may be taken over wider words and folded later, in either byte order.
-static u64 sum_words(const u8 *bytes, size_t count)
-{
-    u64 low = 0, high = 0, word;
-    for (; count >= sizeof word; bytes += sizeof word, count -= sizeof word) {
-        memcpy(&word, bytes, sizeof word);
-        low += (u32)word;
-        high += word >> 32;
-    }
-    u8 rest[8] = {0};
-    memcpy(rest, bytes, count);
-    memcpy(&word, rest, sizeof word);
-    return sum_fold(low) + (u64)sum_fold(high) + sum_fold((u32)word) + sum_fold(word >> 32);
-}
-
-static void sum_add(struct sum *sum, const void *bytes, size_t count)
-{
-    const u16 part = sum_fold(sum_words(bytes, count)); // as a little-endian word
-    sum->total += sum->odd ? part : __builtin_bswap16(part);
-    sum->odd ^= count & 1;
-}
-
-static void sum_add_parts(struct sum *sum, const struct iovec *parts, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        sum_add(sum, parts[i].iov_base, parts[i].iov_len);
-}
 
 size_t offload_bytes(const struct iovec *parts, unsigned count)
 {
@@ -246,34 +186,10 @@ static u16 offload_checksum(const struct sum *sum)
     return checksum ? checksum : 0xFFFF; // for UDP 0 means "none", for the others the two are the same
 }
 
-// VIRTIO 1.2, 5.1.6.2: the sender put the pseudo header's sum into the field; the rest of the one's complement sum is
-// ours. No protocol has its field behind the longest head.
-static enum offload_result offload_finish(struct offload *offload)
-{
-    const struct network_header *header = &offload->header;
-    const size_t field = (size_t)header->checksum_start + header->checksum_offset;
-    struct iovec parts[OFFLOAD_PARTS];
-    if (field + 2 > offload->head_bytes)
-        return OFFLOAD_MALFORMED;
-    parts[0] = (struct iovec){.iov_base = offload->head, .iov_len = offload->head_bytes};
-    const unsigned count = 1 + offload_slice(offload, offload->head_bytes, offload->bytes, parts + 1);
-    struct sum sum = {0};
-    sum_add(&sum, offload->head + header->checksum_start, offload->head_bytes - header->checksum_start);
-    sum_add_parts(&sum, parts + 1, count - 1);
-    write16(offload->head + field, offload_checksum(&sum));
-    struct network_header finished = *header;
-    finished.flags = (finished.flags & (u8)~NETWORK_NEEDS_CHECKSUM) | NETWORK_DATA_VALID;
-    finished.checksum_start = finished.checksum_offset = 0;
-    return offload_give_one(offload, &finished, parts, count);
-}
-
 // The sum of TCP's pseudo header for a segment of `bytes`.
 static u16 offload_pseudo(const struct offload *offload, size_t bytes)
 {
-    struct sum sum = {.total = PROTOCOL_TCP + bytes};
-    const u8 *ip = offload->head + offload->ip;
-    sum_add(&sum, ip + (offload->ipv6 ? 8 : 12), offload->ipv6 ? 32 : 8);
-    return sum_fold(sum.total);
+    return sum_pseudo(offload->head + offload->ip, offload->ipv6, PROTOCOL_TCP, bytes);
 }
 
 // IP's headers for the packet with number `index` and `bytes` from the IP header on.
@@ -284,12 +200,34 @@ static void offload_write_ip(const struct offload *offload, u8 *head, unsigned i
         write16(ip + 4, (u16)(bytes - 40));
         return;
     }
+    write16(ip + 2, (u32)bytes);
+    write16(ip + 4, read16(ip + 4) + index);
+    write16(ip + 10, sum_ipv4(ip, offload->tcp - offload->ip));
+}
+
+// VIRTIO 1.2, 5.1.6.2: the sender put the pseudo header's sum into the field; the rest of the one's complement sum is
+// ours. No protocol has its field behind the longest head.
+static enum offload_result offload_finish(struct offload *offload)
+{
+    const struct network_header *header = &offload->header;
+    const size_t field = (size_t)header->checksum_start + header->checksum_offset;
+    struct iovec parts[OFFLOAD_PARTS];
+    if (field + 2 > offload->head_bytes)
+        return OFFLOAD_MALFORMED;
+    if (header->gso_type != NETWORK_GSO_NONE) { // a large segment for who takes it as one packet: as long as it says
+        offload_write_ip(offload, offload->head, 0, offload->bytes - offload->ip);
+        write16(offload->head + field, offload_pseudo(offload, offload->bytes - offload->tcp));
+    }
+    parts[0] = (struct iovec){.iov_base = offload->head, .iov_len = offload->head_bytes};
+    const unsigned count = 1 + offload_slice(offload, offload->head_bytes, offload->bytes, parts + 1);
     struct sum sum = {0};
-    write16(ip + 2, (u16)bytes);
-    write16(ip + 4, (u16)(read16(ip + 4) + index));
-    write16(ip + 10, 0);
-    sum_add(&sum, ip, offload->tcp - offload->ip);
-    write16(ip + 10, (u16)~sum_fold(sum.total));
+    sum_add(&sum, offload->head + header->checksum_start, offload->head_bytes - header->checksum_start);
+    sum_add_parts(&sum, parts + 1, count - 1);
+    write16(offload->head + field, offload_checksum(&sum));
+    struct network_header finished = *header;
+    finished.flags = (finished.flags & (u8)~NETWORK_NEEDS_CHECKSUM) | NETWORK_DATA_VALID;
+    finished.checksum_start = finished.checksum_offset = 0;
+    return offload_give_one(offload, &finished, parts, count);
 }
 
 // The packet with number `index`: payload from `from` on.
@@ -353,7 +291,8 @@ enum offload_result offload_pass(const struct network_header *header, const stru
     if (!offload_read(&offload, header))
         return OFFLOAD_MALFORMED;
     const u32 missing = offload_needs(&offload.header) & ~takes;
-    if (missing & ~(u32)OFFLOAD_CHECKSUM)
+    const bool gso = offload.header.gso_type != NETWORK_GSO_NONE;
+    if (missing & ~(u32)OFFLOAD_CHECKSUM || (missing && gso && offload.bytes - offload.ip > IP_MOST))
         return offload_cut(&offload);
     if (missing)
         return offload_finish(&offload);

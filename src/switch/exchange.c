@@ -52,9 +52,9 @@ static void exchange_round(struct exchange *exchange)
     pollset_begin(set);
     pollset_within(set, EXCHANGE_LOOK_MS);
     const int wake = pollset_add(set, exchange->wake, POLLIN);
+    uplink_prepare(exchange, set); // first: it may still have frames for the ports, which flush their wires
     for (int i = 0; i < exchange->port_count; i++)
         port_prepare(&exchange->ports[i], set);
-    uplink_prepare(exchange, set);
     pollset_wait(set);
     const u64 now = exchange_now();
     for (int i = 0; i < exchange->port_count; i++)

@@ -4,7 +4,7 @@
 //
 // Each device has one thread, and everything it does happens there: it sleeps in poll until the doorbell rings or a
 // host descriptor of the device is ready, so an idle device costs nothing and a vCPU never waits for I/O. A doorbell
-// is an eventfd, rung by virtio_notify from a vCPU's exit.
+// is an eventfd, rung by virtio_notify from a vCPU's exit, or by KVM without one (machine/board_doorbell.h).
 //
 // One lock per device covers its state. The thread lets go of it while it waits for the host (virtio_host_begin and
 // virtio_host_end around the system call); a reset waits until no such call is under way, so that afterwards nothing

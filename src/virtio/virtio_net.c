@@ -443,6 +443,7 @@ static void net_prepare(struct virtio *virtio, struct pollset *set)
         net_announce(net);
     net->port->adapter.offloads = net_guest_offloads(net);
     net->port->type->prepare(net->port, set);
+    net_publish_received(net); // the last moment at which the port gives what it has
 }
 
 static void net_dispatch(struct virtio *virtio, const struct pollset *set)

@@ -1,7 +1,8 @@
 // Frames from hostile guests: runts, giants, stacks of VLAN tags, segments that are none, through a switch with rules
 // of every kind and through the offloads at its ports. Besides what the sanitizers see it is checked that nothing comes
 // out that its taker was not to get: an offload it does not have, a checksum field outside the frame, a segment that
-// would be cut into too many packets; and that tables stay within their bounds.
+// would be cut into too many packets; and that tables stay within their bounds. What comes out is also put together
+// again (net/coalesce.h), and has to be something that can be cut.
 //
 // The input is a program: each step sends a frame, made of the input or a well-formed one with bytes changed, in parts
 // of a length of the input's, into one port of the switch.
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/coalesce.h"
 #include "net/switch.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes);
@@ -29,6 +31,7 @@ struct fuzz_port {
 };
 
 static u8 frame[FRAME], copy[FRAME];
+static struct coalesce held;
 
 static u64 input_take(struct input *input, unsigned bytes)
 {
@@ -44,6 +47,24 @@ static void check(bool right, const char *what)
         return;
     fprintf(stderr, "frames: %s\n", what);
     abort();
+}
+
+static bool packet_take(void *context, const struct network_header *header, const struct iovec *parts, unsigned count)
+{
+    (void)context;
+    check(header->gso_type == NETWORK_GSO_NONE && offload_bytes(parts, count) <= FRAME_MOST, "a segment was not cut");
+    return true;
+}
+
+static void put_together(const u8 *bytes, size_t count)
+{
+    struct network_header header;
+    if (coalesce_add(&held, bytes, count))
+        return;
+    const struct iovec part = {held.bytes, coalesce_take(&held, &header)};
+    check(!part.iov_len || offload_pass(&header, &part, 1, 0, packet_take, NULL) == OFFLOAD_PASSED,
+          "a segment that is none");
+    coalesce_add(&held, bytes, count);
 }
 
 // What a taker of frames gets, at the end of everything.
@@ -64,6 +85,8 @@ static bool port_take(void *context, const struct network_header *header, const 
     check(kind == NETWORK_GSO_NONE || kind == NETWORK_GSO_TCP4 || kind == NETWORK_GSO_TCP6, "an unknown segment");
     check(!(header->gso_type & NETWORK_GSO_ECN) || port->takes & OFFLOAD_ECN, "a segment with CWR was not cut");
     check(kind == NETWORK_GSO_NONE || header->gso_bytes >= OFFLOAD_LEAST, "a segment in too many packets");
+    if (header->gso_type == NETWORK_GSO_NONE)
+        put_together(copy, total);
     if (!port->budget)
         return false;
     port->budget--;
