@@ -32,7 +32,8 @@ static unsigned tcp_of(const struct shape *shape) { return FRAME_HEADER + (shape
 
 static const struct packet *build(struct packet *packet, const struct shape *shape)
 {
-    u8 *frame = memset(packet->bytes, 0, sizeof packet->bytes), *ip = frame + FRAME_HEADER, *tcp = frame + tcp_of(shape);
+    u8 *frame = memset(packet->bytes, 0, sizeof packet->bytes);
+    u8 *ip = frame + FRAME_HEADER, *tcp = frame + tcp_of(shape);
     const unsigned head = 20 + shape->options;
     packet->count = tcp_of(shape) + head + shape->payload;
     memcpy(frame, "\x02\x11\x22\x33\x44\x55\x52\x55\x0a\x00\x02\x02", 12);

@@ -87,6 +87,51 @@ static void test_changing_code(void **state)
     assert_int_equal(REG(RBX), 6);
 }
 
+// REP MOVS and STOS (repeat.c): up to the end of a page and beyond it, over themselves, downwards, of nothing, with
+// flags and R14 and R15 alive across them. The first writes everything, so that the others find their pages in the TLB.
+GUEST_CODE(repeats, "mov %rdi, %rbx\nmov $0x55, %eax\nmov $0x3000, %ecx\nrep stosb\nmov $7, %r14d\nmov $9, %r15d\n"
+           "mov $0x0807060504030201, %rax\nlea 0xf00(%rbx), %rdi\nmov $0x20, %ecx\nstc\nrep stosq\nsetc %r8b\n"
+           "mov %rdi, %r9\nlea 0x1f08(%rbx), %rdi\nmov $0x20, %ecx\nrep stosq\nmov %rdi, %r10\n"
+           "lea 0xf00(%rbx), %rsi\nlea 0x2f00(%rbx), %rdi\nmov $0x100, %ecx\nadd %r15, %r14\nrep movsb\n"
+           "mov %rsi, %r11\n"
+           "movb $0x77, 0x200(%rbx)\nlea 0x200(%rbx), %rsi\nlea 0x201(%rbx), %rdi\nmov $0x40, %ecx\nrep movsb\n"
+           "lea 0x2ff8(%rbx), %rsi\nlea 0x438(%rbx), %rdi\nmov $8, %ecx\nstd\nrep movsq\ncld\nmov %rdi, %r12\n"
+           "lea 0xf00(%rbx), %rsi\nlea 0x500(%rbx), %rdi\nmov $3, %ecx\nrep movsl\nxor %ecx, %ecx\nrep stosb\n"
+           "mov %rdi, %r13\nadd %r15, %r14");
+static void test_repeats(void **state)
+{
+    RUN(repeats);
+    const u64 word = 0x0807060504030201;
+    assert_int_equal(REG(R8) & 0xff, 1);
+    assert_int_equal(REG(R9), DATA + 0x1000);
+    assert_int_equal(MEMORY(0xef8), 0x5555555555555555);
+    for (u64 at = 0xf00; at < 0x1000; at += 8)
+        assert_int_equal(MEMORY(at), word);
+    assert_int_equal(MEMORY(0x1000), 0x5555555555555555);
+    assert_int_equal(REG(R10), DATA + 0x2008);
+    assert_int_equal(MEMORY(0x1f00), 0x5555555555555555);
+    assert_int_equal(MEMORY(0x1f08), word);
+    assert_int_equal(MEMORY(0x2000), word);
+    assert_int_equal(MEMORY(0x2008), 0x5555555555555555);
+    assert_int_equal(REG(R11), DATA + 0x1000);
+    assert_int_equal(MEMORY(0x2f00), word);
+    assert_int_equal(MEMORY(0x2ff8), word);
+    assert_int_equal(MEMORY(0x1f8), 0x5555555555555555);
+    for (u64 at = 0x200; at < 0x240; at += 8)
+        assert_int_equal(MEMORY(at), 0x7777777777777777);
+    assert_int_equal(MEMORY(0x240), 0x5555555555555577);
+    assert_int_equal(REG(R12), DATA + 0x3f8);
+    assert_int_equal(MEMORY(0x3f8), 0x5555555555555555);
+    assert_int_equal(MEMORY(0x400), word);
+    assert_int_equal(MEMORY(0x438), word);
+    assert_int_equal(MEMORY(0x440), 0x5555555555555555);
+    assert_int_equal(MEMORY(0x500), word);
+    assert_int_equal(MEMORY(0x508), 0x5555555504030201);
+    assert_int_equal(REG(R13), DATA + 0x50c);
+    assert_int_equal(REG(RCX), 0);
+    assert_int_equal(REG(R14), 7 + 2 * 9);
+}
+
 // Any value is a stack pointer as long as nobody uses it. The loop is long enough to be interrupted by the host.
 // Accesses around one base (span.c): within a page; across two, where the base moves on by constants; pushes and pops
 // with other uses of the stack between them; flags that live across them.
@@ -150,8 +195,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_memory), cmocka_unit_test(test_flags_across_memory),
         cmocka_unit_test(test_loops_and_calls), cmocka_unit_test(test_bit_offsets), cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_changing_code), cmocka_unit_test(test_spans), cmocka_unit_test(test_span_stack),
-        cmocka_unit_test(test_span_code), cmocka_unit_test(test_stack_pointer_astray),
+        cmocka_unit_test(test_changing_code), cmocka_unit_test(test_spans), cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_span_stack), cmocka_unit_test(test_span_code),
+        cmocka_unit_test(test_stack_pointer_astray),
     };
     return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }
