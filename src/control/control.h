@@ -53,6 +53,10 @@
 
 struct json_t;
 
+// Behind a saved state's name until it is whole, and after a worker was killed meanwhile: whoever removes the one removes
+// the other.
+#define CONTROL_UNFINISHED ".new"
+
 enum {
     CONTROL_LINE = 64 << 10,
     CONTROL_CONFIG_BYTES = 1 << 20, // of a configuration's text

@@ -92,8 +92,11 @@ void power_saved_path(struct service *service, struct vm_record *draft)
 void power_saved_sweep(struct service *service, const struct vm_record *record)
 {
     char *path = saved_path(service, record), *folder = saved_folder(service, record);
+    char *unfinished = value_text("%s" CONTROL_UNFINISHED, path);
     unlink(path);
+    unlink(unfinished);
     rmdir(folder);
+    free(unfinished);
     free(path);
     free(folder);
 }

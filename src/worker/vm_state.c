@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/control.h"
 #include "machine/cpuid.h"
 #include "machine/vcpu_state.h"
 #include "worker/host.h"
@@ -287,13 +288,13 @@ static int vm_save_new(struct vm *vm, int folder, const char *path, const char *
 int vm_save_file(struct vm *vm, const char *path, struct error *error)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char fresh[NAME_MAX + sizeof ".new"];
-    if (strlen(name) > NAME_MAX - strlen(".new"))
+    char fresh[NAME_MAX + sizeof CONTROL_UNFINISHED];
+    if (strlen(name) > NAME_MAX - strlen(CONTROL_UNFINISHED))
         return error_set(error, "state file '%s': its name is too long", path);
     int folder = vm_open_folder(vm, path);
     if (folder < 0)
         return vm_file_error(path, "its folder cannot be opened", error);
-    snprintf(fresh, sizeof fresh, "%s.new", name);
+    snprintf(fresh, sizeof fresh, "%s" CONTROL_UNFINISHED, name);
     int result = vm_save_new(vm, folder, path, name, fresh, error);
     close(folder);
     return result;
