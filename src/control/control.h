@@ -53,8 +53,8 @@
 
 struct json_t;
 
-// Behind a saved state's name until it is whole, and after a worker was killed meanwhile: whoever removes the one removes
-// the other.
+// Behind a saved state's name until it is whole, and after a worker was killed meanwhile: whoever removes the one
+// removes the other.
 #define CONTROL_UNFINISHED ".new"
 
 enum {

@@ -118,10 +118,11 @@ static ssize_t slirp_to_guest(const void *bytes, size_t count, void *context)
     slirp_flush(slirp);
     if (count > sizeof slirp->out || coalesce_add(&slirp->held, bytes, count))
         return (ssize_t)count;
-    const struct slirp_frame frame = {.header.flags = NETWORK_DATA_VALID, .bytes = slirp->out, .count = count};
-    memcpy(slirp->out, bytes, count);
-    if (slirp->on_switch)
-        slirp_put_address(slirp, slirp->out, count);
+    struct slirp_frame frame = {.header.flags = NETWORK_DATA_VALID, .bytes = (u8 *)(uintptr_t)bytes, .count = count};
+    if (slirp->on_switch) {
+        frame.bytes = memcpy(slirp->out, bytes, count);
+        slirp_put_address(slirp, frame.bytes, count);
+    }
     slirp_emit(slirp, frame);
     return (ssize_t)count;
 }

@@ -240,7 +240,7 @@ void board_bus_write(struct board_bus *bus, enum device_space space, u64 address
         break;
     case BOARD_HIT:
         board_range_write(&range, address - range.base, bytes, value);
-        doorbell = space == DEVICE_MEMORY && !range.lock && bus->doorbells.engine;
+        doorbell = space == DEVICE_MEMORY && !range.lock && board_doorbell_room(&bus->doorbells);
         board_bus_leave(bus, &range);
         if (doorbell)
             board_bus_hand_over(bus, address);

@@ -10,7 +10,7 @@ void board_doorbell_init(struct board_doorbells *doorbells, const struct engine 
 {
     const bool can = engine && board_doorbell_can(engine, vm, KVM_CAP_IOEVENTFD) &&
                      board_doorbell_can(engine, vm, KVM_CAP_IOEVENTFD_ANY_LENGTH);
-    *doorbells = (struct board_doorbells){.engine = can ? engine : NULL, .vm = vm};
+    *doorbells = (struct board_doorbells){.engine = engine, .vm = vm, .most = can ? BOARD_DOORBELLS : 0};
 }
 
 // Without a length KVM need not even decode the instruction that writes.
@@ -23,7 +23,7 @@ static bool board_doorbell_tell(struct board_doorbells *doorbells, const struct 
 void board_doorbell_hand_over(struct board_doorbells *doorbells, const struct pci_function *function, u64 gpa, int fd)
 {
     const struct board_doorbell doorbell = {.function = function, .gpa = gpa, .fd = fd};
-    if (!doorbells->engine || doorbells->count == BOARD_DOORBELLS)
+    if (!board_doorbell_room(doorbells))
         return;
     for (unsigned i = 0; i < doorbells->count; i++)
         if (doorbells->rung[i].gpa == gpa)
@@ -31,7 +31,7 @@ void board_doorbell_hand_over(struct board_doorbells *doorbells, const struct pc
     if (board_doorbell_tell(doorbells, &doorbell, 0))
         doorbells->rung[doorbells->count++] = doorbell;
     else
-        doorbells->engine = doorbells->count ? doorbells->engine : NULL; // it says it can, and cannot
+        doorbells->most = doorbells->count; // not asked again at every ring
 }
 
 void board_doorbell_take_back(struct board_doorbells *doorbells, const struct pci_function *function)

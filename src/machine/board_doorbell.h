@@ -19,13 +19,18 @@ struct board_doorbell {
 };
 
 struct board_doorbells {
-    const struct engine *engine; // NULL: it cannot
+    const struct engine *engine;
     struct engine_vm *vm;
-    unsigned count;
+    unsigned count, most; // most: that it takes; 0: it cannot
     struct board_doorbell rung[BOARD_DOORBELLS];
 };
 
 void board_doorbell_init(struct board_doorbells *doorbells, const struct engine *engine, struct engine_vm *vm);
+
+static inline bool board_doorbell_room(const struct board_doorbells *doorbells)
+{
+    return doorbells->count < doorbells->most;
+}
 
 // From now on the engine's, if it can; `fd` is the eventfd to be rung.
 void board_doorbell_hand_over(struct board_doorbells *doorbells, const struct pci_function *function, u64 gpa, int fd);

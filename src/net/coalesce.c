@@ -4,25 +4,9 @@
 
 #include <string.h>
 
+#include "net/header.h"
 #include "net/sum.h"
 #include "net/word.h"
-
-enum {
-    TYPE_IPV4 = 0x0800,
-    TYPE_IPV6 = 0x86dd,
-    IPV4_BYTES = 20,
-    IPV6_BYTES = 40,
-    IP_MOST = 65535, // what the length of either can say, less than it can for IPv6
-    PROTOCOL_TCP = 6,
-    TCP_BYTES = 20,
-    TCP_SEQUENCE = 4,
-    TCP_ACKNOWLEDGED = 8,
-    TCP_LENGTH = 12,
-    TCP_FLAGS = 13,
-    TCP_CHECKSUM = 16,
-    TCP_PUSH = 0x08,
-    TCP_ACK = 0x10,
-};
 
 // A packet that may be part of a segment.
 struct packet {

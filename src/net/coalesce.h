@@ -24,8 +24,8 @@ struct coalesce {
     u32 acknowledged;      // by the first of those
 };
 
-// Holds a packet, in a copy. False: it is not one of those, or does not follow what is held; then what is held has to be
-// taken first, and the packet may be offered again.
+// Holds a packet, in a copy. False: it is not one of those, or does not follow what is held; then what is held has to
+// be taken first, and the packet may be offered again.
 bool coalesce_add(struct coalesce *coalesce, const u8 *frame, size_t count);
 
 // What is held, to be read from `bytes` before the next packet is added: its size, 0 if it is nothing.

@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/header.h"
 #include "net/sum.h"
 #include "net/word.h"
 
 enum {
-    IP_BYTES = 20,
     UDP_BYTES = 8,
-    PROTOCOL_UDP = 17,
     PORT_SERVER = 67,
     PORT_CLIENT = 68,
     // Offsets in a message
@@ -235,17 +234,17 @@ static u8 *put_options(u8 *at, const struct dhcp *dhcp, u8 type, bool leased)
 // UDP without a checksum, as RFC 768 allows.
 static void put_headers(const struct dhcp *dhcp, u8 *reply, const u8 *mac, u32 to, size_t message)
 {
-    u8 *ip = reply + FRAME_HEADER, *udp = ip + IP_BYTES;
+    u8 *ip = reply + FRAME_HEADER, *udp = ip + IPV4_BYTES;
     memcpy(reply, mac, FRAME_MAC);
     memcpy(reply + FRAME_MAC, dhcp->config.mac, FRAME_MAC);
     write16(reply + 12, 0x0800);
     ip[0] = 0x45;
-    write16(ip + 2, (u32)(IP_BYTES + UDP_BYTES + message));
+    write16(ip + 2, (u32)(IPV4_BYTES + UDP_BYTES + message));
     ip[8] = 64;
     ip[9] = PROTOCOL_UDP;
     write32(ip + 12, dhcp->config.router);
     write32(ip + 16, to);
-    write16(ip + 10, sum_ipv4(ip, IP_BYTES));
+    write16(ip + 10, sum_ipv4(ip, IPV4_BYTES));
     write16(udp, PORT_SERVER);
     write16(udp + 2, PORT_CLIENT);
     write16(udp + 4, (u32)(UDP_BYTES + message));
@@ -255,7 +254,7 @@ static size_t answer(const struct dhcp *dhcp, const struct frame *frame, const s
                      u32 address, u8 reply[DHCP_REPLY])
 {
     static const u8 everybody[FRAME_MAC] = {255, 255, 255, 255, 255, 255};
-    u8 *message = reply + FRAME_HEADER + IP_BYTES + UDP_BYTES;
+    u8 *message = reply + FRAME_HEADER + IPV4_BYTES + UDP_BYTES;
     memset(reply, 0, DHCP_REPLY);
     message[MESSAGE_OP] = OP_REPLY;
     message[MESSAGE_HARDWARE] = 1;

@@ -3,22 +3,10 @@
 
 #include <string.h>
 
+#include "net/header.h"
 #include "net/word.h"
 
 enum {
-    TYPE_IPV4 = 0x0800,
-    TYPE_ARP = 0x0806,
-    TYPE_VLAN = 0x8100,
-    TYPE_QINQ = 0x88a8,
-    TYPE_IPV6 = 0x86dd,
-    PROTOCOL_ICMP = 1,
-    PROTOCOL_TCP = 6,
-    PROTOCOL_UDP = 17,
-    PROTOCOL_ICMPV6 = 58,
-    IPV6_HOP = 0,
-    IPV6_ROUTING = 43,
-    IPV6_FRAGMENT = 44,
-    IPV6_OPTIONS = 60,
     IPV6_HEADERS = 8,
     DHCP_SERVER = 67,
     DHCPV6_SERVER = 547,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "net/frame.h"
+#include "net/header.h"
 #include "net/sum.h"
 #include "net/word.h"
 
@@ -12,19 +13,6 @@ enum {
     HEAD = 256, // the most headers: Ethernet, two tags, IP, TCP with options, and some of IPv6's extensions
     TAGS = 2,
     EXTENSIONS = 8,
-    TYPE_IPV4 = 0x0800,
-    TYPE_IPV6 = 0x86dd,
-    TYPE_VLAN = 0x8100,
-    TYPE_QINQ = 0x88a8,
-    PROTOCOL_TCP = 6,
-    IPV6_HOP = 0,
-    IPV6_ROUTING = 43,
-    IPV6_OPTIONS = 60,
-    TCP_FIN = 0x01,
-    TCP_PUSH = 0x08,
-    TCP_CWR = 0x80,
-    TCP_FLAGS = 13, // their offset
-    IP_MOST = 65535, // bytes of a packet, by its length field
 };
 
 struct offload {

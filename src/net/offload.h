@@ -27,8 +27,8 @@ struct network_header {
 
 static_assert(sizeof(struct network_header) == 12, "VIRTIO 1.2, 5.1.6");
 
-// What a taker of frames can do with an unfinished one. TSO without CHECKSUM: it takes the segment for a packet, however
-// large, and gets it with the lengths and the checksum of one.
+// What a taker of frames can do with an unfinished one. TSO without CHECKSUM: it takes the segment for a packet,
+// however large, and gets it with the lengths and the checksum of one.
 enum {
     OFFLOAD_CHECKSUM = 1, // NETWORK_NEEDS_CHECKSUM
     OFFLOAD_TSO4 = 2,     // NETWORK_GSO_TCP4, and so on

@@ -2,6 +2,7 @@
 // tables are sound, and storms of random accesses from two threads leave it standing.
 #include "chip.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@ struct engine_vm {
     unsigned messages, routings;
     bool rings; // it can ring doorbells; it does at these places
     u64 rung[2];
-    unsigned rung_count;
+    unsigned rung_count, rung_refused;
     u32 route_data[BOARD_IOAPIC_PINS];
 };
 
@@ -33,7 +34,11 @@ static int fake_ring(struct engine_vm *vm, const struct kvm_ioeventfd *ring)
         assert_true(at < vm->rung_count); // KVM: ENOENT
         vm->rung[at] = vm->rung[--vm->rung_count];
     } else {
-        assert_true(at == vm->rung_count && at < ARRAY_SIZE(vm->rung)); // KVM: EEXIST
+        assert_true(at == vm->rung_count); // KVM: EEXIST
+        if (at == ARRAY_SIZE(vm->rung)) {
+            vm->rung_refused++;
+            return -ENOSPC;
+        }
         vm->rung[vm->rung_count++] = ring->addr;
     }
     return 0;
@@ -333,7 +338,7 @@ static void test_pci(void **state)
 static int bar_doorbell(void *context, unsigned bar, u64 offset)
 {
     (void)context;
-    return bar == 0 && offset < 8 && offset % 4 == 0 ? FAKE_DOORBELL : -1;
+    return bar == 0 && offset < 12 && offset % 4 == 0 ? FAKE_DOORBELL : -1;
 }
 
 static bool is_rung(const struct fixture *f, u64 address)
@@ -355,7 +360,7 @@ static void test_doorbells(void **state)
     u64 bar = config_read(&f, 1, 0x10) & ~15u;
     assert_int_equal(f.vm.rung_count, 0);
     board_read(f.board, DEVICE_MEMORY, bar, 2);
-    board_write(f.board, DEVICE_MEMORY, bar + 8, 2, 0); // none
+    board_write(f.board, DEVICE_MEMORY, bar + 12, 2, 0); // none
     board_write(f.board, DEVICE_MEMORY, bar + 2, 2, 0);
     assert_int_equal(f.vm.rung_count, 0);
     board_write(f.board, DEVICE_MEMORY, bar + 4, 2, 0);
@@ -364,6 +369,9 @@ static void test_doorbells(void **state)
     assert_int_equal(f.doorbells, 4);
     board_write(f.board, DEVICE_MEMORY, bar, 2, 0);
     assert_true(f.vm.rung_count == 2 && is_rung(&f, bar));
+    board_write(f.board, DEVICE_MEMORY, bar + 8, 2, 0); // one more than it takes: asked once, rung the long way
+    board_write(f.board, DEVICE_MEMORY, bar + 8, 2, 0);
+    assert_true(f.vm.rung_refused == 1 && f.doorbells == 7);
     config_write(&f, 1, 0x10, 0xD0000000);
     assert_int_equal(f.vm.rung_count, 0);
     board_write(f.board, DEVICE_MEMORY, 0xD0000004, 2, 0);

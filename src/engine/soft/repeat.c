@@ -1,5 +1,5 @@
 // REP MOVS and REP STOS in generated code. Programs copy and clear a few bytes with them at every turn (a shell does so
-// twenty times a line), and what the call to C around that costs is more than the copy. So: 64-bit code, no segment of
+// dozens of times a line), and what the call to C around that costs is more than the copy. So: 64-bit code, no segment of
 // its own, upwards, and each side within a page that the soft TLB has; then the host's instruction does it on the
 // host's addresses, and registers move as far as it went. Everything else is the same instruction in C (string.c).
 #include "engine/soft/translate.h"
